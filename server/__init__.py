@@ -1,0 +1,1 @@
+"""Everything that touches the outside: sockets, tasks, timers, files."""

@@ -1,0 +1,98 @@
+"""The seam between sockets and connections: one WebSocket, binary messages in and out.
+
+Two implementations pass the same tests: ``uvicorn`` takes whole frames straight from the parser and
+writes straight to the transport, ``asgi`` runs on any ASGI server through ``receive`` and ``send``.
+"""
+
+from typing import Protocol
+
+__all__ = ["Frame", "Sink", "Transport"]
+
+
+class Frame:
+    """One outgoing binary message, encoded once and shared by every connection that gets it."""
+
+    __slots__ = ("header", "payload", "wire")
+
+    payload: bytes
+    """The message."""
+    header: bytes
+    """The RFC 6455 header (section 5.2): FIN, binary, unmasked."""
+    wire: bytes | None
+    """Header and payload in one piece, for small messages only: a large one is not copied."""
+
+    JOIN_LIMIT_BYTES = 65_536
+
+    def __init__(self, payload: bytes) -> None:
+        size = len(payload)
+        if size < 126:
+            header = bytes((0x82, size))
+        elif size < 65_536:
+            header = b"\x82\x7e" + size.to_bytes(2, "big")
+        else:
+            header = b"\x82\x7f" + size.to_bytes(8, "big")
+        self.payload = payload
+        self.header = header
+        self.wire = header + payload if size <= self.JOIN_LIMIT_BYTES else None
+
+    def __len__(self) -> int:
+        return len(self.header) + len(self.payload)
+
+
+class Sink(Protocol):
+    """What a transport delivers to. Every method is a plain call from the event loop's thread.
+
+    Order: any number of ``message_received``, ``text_received``, ``pause_writing`` and
+    ``resume_writing`` (these two in turns), then exactly one ``connection_lost``, then nothing.
+    """
+
+    def message_received(self, payload: bytes) -> None:
+        """Take one whole binary message."""
+
+    def text_received(self) -> None:
+        """Learn that the peer sent a text message."""
+
+    def pause_writing(self) -> None:
+        """Learn that more than the write budget is waiting for the peer."""
+
+    def resume_writing(self) -> None:
+        """Learn that most of it has gone."""
+
+    def connection_lost(self, *, clean: bool) -> None:
+        """Learn that the connection is over; ``clean`` if a close frame came from the peer."""
+
+
+class Transport(Protocol):
+    """One accepted WebSocket."""
+
+    async def serve(self, sink: Sink) -> None:
+        """Deliver to ``sink``, what was received earlier first, until the connection is over."""
+
+    def write(self, frame: Frame) -> None:
+        """Queue one message; never blocks, never raises, drops it when the connection is over."""
+
+    def ping(self) -> None:
+        """Send a WebSocket ping where the server lets us; the peer's stack answers by itself."""
+
+    def pause_reading(self) -> None:
+        """Stop delivering messages (what is in flight may still come); idempotent."""
+
+    def resume_reading(self) -> None:
+        """Deliver again; idempotent."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame after what is queued and end the connection; idempotent."""
+
+    def abort(self) -> None:
+        """End the connection at once, dropping what is queued; idempotent."""
+
+    @property
+    def is_reading_paused(self) -> bool:
+        """Whether we, not the peer, are why nothing is read."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What is queued and not yet taken by the kernel."""
+
+    def take_activity(self) -> bool:
+        """Tell whether any byte was received since the last call."""
