@@ -1,0 +1,164 @@
+"""The lib0 primitives that the wire is made of, with bounds on every read.
+
+Source: lib0 0.2 ``encoding.js`` and ``decoding.js`` (references/protocol.md, E1–E5).
+"""
+
+from crdt.errors import Malformed
+
+__all__ = ["MAX_SAFE_INTEGER", "Decoder", "encode_var_bytes", "encode_var_string", "encode_var_uint"]
+
+MAX_SAFE_INTEGER = 2**53 - 1
+"""The largest integer that JavaScript counts exactly, and that lib0 reads (E1)."""
+
+MAX_ANY_DEPTH = 64
+"""How deeply a lib0 ``any`` may nest (E5): yrs recurses, and overflows its stack at 30,000."""
+
+_ONE_BYTE = tuple(bytes((value,)) for value in range(128))
+
+
+def encode_var_uint(value: int) -> bytes:
+    """Encode an integer from 0 to ``MAX_SAFE_INTEGER`` as a varUint (E1)."""
+    if value < 128:
+        return _ONE_BYTE[value]
+    encoded = bytearray()
+    while value > 127:
+        encoded.append(128 | value & 127)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def encode_var_bytes(value: bytes) -> bytes:
+    """Encode bytes as a varUint8Array: the length, then the bytes (E3)."""
+    return encode_var_uint(len(value)) + value
+
+
+def encode_var_string(value: str) -> bytes:
+    """Encode text as a varString: the length in UTF-8 bytes, then UTF-8 (E4)."""
+    return encode_var_bytes(value.encode())
+
+
+class Decoder:
+    """Reads lib0 values one after another from ``data``.
+
+    Every method raises ``Malformed`` when the bytes end too early or break the encoding; the
+    position is undefined afterwards.
+    """
+
+    __slots__ = ("data", "end", "position")
+
+    def __init__(self, data: bytes, position: int = 0) -> None:
+        self.data = data
+        self.position = position
+        self.end = len(data)
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether everything has been read."""
+        return self.position >= self.end
+
+    def read_byte(self) -> int:
+        """Read one byte."""
+        position = self.position
+        if position >= self.end:
+            raise Malformed("unexpected end")
+        self.position = position + 1
+        return self.data[position]
+
+    def read_var_uint(self) -> int:
+        """Read an unsigned integer of at most 8 bytes, up to ``MAX_SAFE_INTEGER`` (E1)."""
+        position = self.position
+        if position >= self.end:
+            raise Malformed("unexpected end")
+        byte = self.data[position]
+        if byte < 128:
+            self.position = position + 1
+            return byte
+        value = byte & 127
+        shift = 7
+        # A client id takes 5 to 8 bytes, three times a keystroke: the loop stays in one frame.
+        for byte in self.data[position + 1 : position + 8]:
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                self.position = position + shift // 7
+                if value > MAX_SAFE_INTEGER:
+                    break
+                return value
+        raise Malformed("integer out of range")
+
+    def read_var_int(self) -> int:
+        """Read a signed integer: 6 bits and the sign in the first byte, then 7 bits a byte (E2)."""
+        byte = self.read_byte()
+        sign = -1 if byte & 64 else 1
+        value = byte & 63
+        shift = 6
+        while byte >= 128:
+            if shift > 48:
+                raise Malformed("integer out of range")
+            byte = self.read_byte()
+            value |= (byte & 127) << shift
+            shift += 7
+        if value > MAX_SAFE_INTEGER:
+            raise Malformed("integer out of range")
+        return sign * value
+
+    def read_count(self, min_size_bytes: int = 1) -> int:
+        """Read how many items follow, each of at least ``min_size_bytes``; more than fit is refused."""
+        count = self.read_var_uint()
+        if count * min_size_bytes > self.end - self.position:
+            raise Malformed("count exceeds the bytes left")
+        return count
+
+    def read_var_bytes(self) -> bytes:
+        """Read a varUint8Array (E3)."""
+        start = self.skip_var_bytes()
+        return self.data[start : self.position]
+
+    def skip_var_bytes(self) -> int:
+        """Pass over a varUint8Array and return where its content starts; it ends at ``position``."""
+        size = self.read_var_uint()
+        start = self.position
+        if size > self.end - start:
+            raise Malformed("length exceeds the bytes left")
+        self.position = start + size
+        return start
+
+    def read_var_string(self) -> str:
+        """Read a varString; its bytes must be UTF-8 (E4)."""
+        try:
+            return self.read_var_bytes().decode()
+        except UnicodeDecodeError as error:
+            raise Malformed("text is not UTF-8") from error
+
+    def skip_any(self, depth: int = 0) -> None:
+        """Pass over one lib0 ``any``, checked in full; nesting above ``MAX_ANY_DEPTH`` is refused (E5)."""
+        if depth > MAX_ANY_DEPTH:
+            raise Malformed("value nests too deeply")
+        match self.read_byte():
+            case 127 | 126 | 121 | 120:
+                pass
+            case 125:
+                self.read_var_int()
+            case 124:
+                self._skip(4)
+            case 123 | 122:
+                self._skip(8)
+            case 119:
+                self.read_var_string()
+            case 118:
+                for _ in range(self.read_count(2)):
+                    self.read_var_string()
+                    self.skip_any(depth + 1)
+            case 117:
+                for _ in range(self.read_count()):
+                    self.skip_any(depth + 1)
+            case 116:
+                self.skip_var_bytes()
+            case tag:
+                raise Malformed(f"unknown value tag {tag}")
+
+    def _skip(self, size: int) -> None:
+        if size > self.end - self.position:
+            raise Malformed("unexpected end")
+        self.position += size

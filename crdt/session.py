@@ -1,0 +1,239 @@
+"""One peer's side of the sync protocol on one document. Knows no socket, no clock, no other peer.
+
+Rules of the machine (references/protocol.md, S1–S9):
+
+- the server asks first: a sync step 1 opens the session, for offline edits come only as its answer (S1);
+- an update that needs something unknown is held back, and its sender asked once for each gap (S4);
+- held-back updates are tried again when the document has grown; the buffer is bounded, and what
+  falls out of it is never acknowledged (S5);
+- an acknowledgement waits while anything earlier from the peer is held back (S6).
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never
+
+from crdt.awareness import Awareness
+from crdt.document import Document, Intake
+from crdt.gate import PIECE_LIMIT_BYTES
+from crdt.messages import (
+    AwarenessQuery,
+    AwarenessUpdate,
+    Message,
+    SyncStatus,
+    SyncStep1,
+    SyncStep2,
+    SyncUpdate,
+)
+from crdt.update import StateVector, Update
+
+__all__ = [
+    "Accepted",
+    "Acknowledge",
+    "Announce",
+    "Discarded",
+    "Effect",
+    "Ingest",
+    "Reply",
+    "SendDiff",
+    "Session",
+]
+
+HELD_LIMIT = 64
+HELD_LIMIT_BYTES = 262_144
+HELD_LIMIT_S = 30.0
+"""The bounds of what one peer may have held back (S5)."""
+
+UNANSWERED_LIMIT = 1_024
+"""The most acknowledgements that wait; beyond it the oldest are dropped, for a later one covers them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Send ``message`` to the peer."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class SendDiff:
+    """Answer the peer's sync step 1: send what it lacks, as a sync step 2."""
+
+    state_vector: StateVector
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """``update`` is in the document now: log it and send it to everybody, in this order."""
+
+    update: Update
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """The presence of ``clients`` changed: send it to everybody."""
+
+    clients: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Send ``payload`` back as soon as everything accepted so far is durable."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """A held-back update of ``size_bytes`` was dropped: count it, log it."""
+
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """A large update: drive ``steps``, pausing between them, before the peer's next message."""
+
+    steps: "Iterator[list[Effect]]"
+
+
+Effect: TypeAlias = Reply | SendDiff | Accepted | Announce | Acknowledge | Discarded | Ingest
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    update: Update
+    gaps: frozenset[tuple[int, int]]
+    since: float
+
+
+class Session:
+    """One peer on one document. All methods are synchronous and return what must happen, in order.
+
+    ``receive`` and ``retry`` raise ``ProtocolError`` for the peer's mistakes, and ``DocumentBroken``.
+    """
+
+    __slots__ = ("_asked", "_awareness", "_document", "_has_lost", "_held", "_peer", "_unanswered")
+
+    def __init__(self, peer: int, document: Document, awareness: Awareness) -> None:
+        self._peer = peer
+        self._document = document
+        self._awareness = awareness
+        self._held: list[_Held] = []
+        self._asked: frozenset[tuple[int, int]] = frozenset()
+        self._has_lost = False
+        self._unanswered: deque[bytes] = deque(maxlen=UNANSWERED_LIMIT)
+
+    def open(self) -> list[Effect]:
+        """Begin: ask for what the peer has (S1) and show who is here (S2)."""
+        effects: list[Effect] = [Reply(SyncStep1(self._document.state_vector))]
+        if present := self._awareness.present:
+            effects.append(Reply(AwarenessUpdate(self._awareness.encode(present))))
+        return effects
+
+    def receive(self, message: Message, now: float) -> list[Effect]:
+        """Take one message from the peer."""
+        match message:
+            case SyncUpdate(update):
+                return self._take(update, now, is_complete=False)
+            case AwarenessUpdate(body):
+                return self._hear(body, now)
+            case SyncStep1(state_vector):
+                return [SendDiff(state_vector)]
+            case SyncStep2(update):
+                return self._take(update, now, is_complete=True)
+            case SyncStatus(payload):
+                self._unanswered.append(payload)
+                return self._answer()
+            case AwarenessQuery():
+                everybody = self._awareness.encode(self._awareness.present)
+                return [Reply(AwarenessUpdate(everybody))]
+            case _:
+                assert_never(message)
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything is held back: then ``retry`` has to be called as the document grows."""
+        return bool(self._held)
+
+    def retry(self, now: float) -> list[Effect]:
+        """Try again what is held back and may have become possible; drop what is too old (S5)."""
+        effects: list[Effect] = []
+        for held in [held for held in self._held if self._may_go_on(held)]:
+            self._held.remove(held)
+            intake = self._document.intake(held.update)
+            effects += map(Accepted, intake.run())
+            effects += self._hold(intake, held.since)
+        effects += self._discard(now)
+        return effects + self._answer()
+
+    def close(self, now: float, *, clean: bool) -> list[Effect]:
+        """End: withdraw the peer's presence, at once after a close frame, else after a grace."""
+        gone = self._awareness.leave(self._peer, now, clean=clean)
+        return [Announce(gone)] if gone else []
+
+    def _take(self, update: Update, now: float, *, is_complete: bool) -> list[Effect]:
+        intake = self._document.intake(update, is_complete=is_complete)
+        if len(update) > PIECE_LIMIT_BYTES:
+            return [Ingest(self._ingest(intake, now, is_complete=is_complete))]
+        effects: list[Effect] = [Accepted(part) for part in intake.run()]
+        return effects + self._taken(intake, now, is_complete=is_complete)
+
+    def _ingest(self, intake: Intake, now: float, *, is_complete: bool) -> Iterator[list[Effect]]:
+        for part in intake.steps():
+            yield [] if part is None else [Accepted(part)]
+        yield self._taken(intake, now, is_complete=is_complete)
+
+    def _taken(self, intake: Intake, now: float, *, is_complete: bool) -> list[Effect]:
+        if intake.rest is None and is_complete:
+            # A whole step 2 repeats all that the peer ever sent (S5).
+            self._held.clear()
+            self._has_lost = False
+            return self._answer()
+        if intake.rest is None:
+            return []
+        return self._hold(intake, now) + self._discard(now)
+
+    def _hold(self, intake: Intake, since: float) -> list[Effect]:
+        if intake.rest is None or any(held.update == intake.rest for held in self._held):
+            return []
+        self._held.append(_Held(intake.rest, intake.gaps, since))
+        if intake.gaps <= self._asked:
+            return []
+        self._asked = intake.gaps
+        return [Reply(SyncStep1(self._document.state_vector))]
+
+    def _may_go_on(self, held: _Held) -> bool:
+        clocks = self._document.clocks
+        return any(clocks.get(client, 0) > known for client, known in held.gaps)
+
+    def _discard(self, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        size_bytes = sum(len(held.update) for held in self._held)
+        while self._held and (
+            len(self._held) > HELD_LIMIT
+            or size_bytes > HELD_LIMIT_BYTES
+            or now - self._held[0].since > HELD_LIMIT_S
+        ):
+            oldest = self._held.pop(0)
+            size_bytes -= len(oldest.update)
+            self._has_lost = True
+            effects.append(Discarded(len(oldest.update)))
+        return effects
+
+    def _answer(self) -> list[Effect]:
+        if self._held or self._has_lost:
+            return []
+        effects: list[Effect] = [Acknowledge(payload) for payload in self._unanswered]
+        self._unanswered.clear()
+        return effects
+
+    def _hear(self, update: bytes, now: float) -> list[Effect]:
+        heard = self._awareness.receive(update, self._peer, now)
+        effects: list[Effect] = []
+        if heard.changed:
+            effects.append(Announce(heard.changed))
+        if heard.corrected:
+            effects.append(Reply(AwarenessUpdate(self._awareness.encode(heard.corrected))))
+        return effects

@@ -1,0 +1,302 @@
+"""The Yjs update format, version 1: its grammar, its limits, and what an update brings and needs.
+
+An update is a list of sections, one for each client with its structs in order of their clocks, and a
+delete set. Nothing here changes a document. Every byte from outside passes this module before yrs
+sees it, because yrs trusts lengths, recurses without a limit and merges what Yjs would refuse
+(references/protocol.md, U1–U12).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, NewType
+
+from crdt.encoding import Decoder, encode_var_uint
+from crdt.errors import Malformed
+
+__all__ = [
+    "EMPTY_UPDATE",
+    "DeleteRange",
+    "Run",
+    "StateVector",
+    "StructReader",
+    "Summary",
+    "Update",
+    "decode_state_vector",
+    "encode_state_vector",
+    "encode_update",
+    "read_delete_set",
+    "summarise",
+]
+
+Update = NewType("Update", bytes)
+"""A version 1 update."""
+
+StateVector = NewType("StateVector", bytes)
+"""An encoded state vector: for each client the next clock expected from it."""
+
+EMPTY_UPDATE = Update(b"\x00\x00")
+
+CLOCK_LIMIT = 2**31
+"""Clocks stay below it (U5): yrs counts in 32 bits."""
+
+JUMP_LIMIT = 2**24
+"""The longest struct without content (U6): one GC struct of 2**32 would silence its client for ever."""
+
+GC, DELETED, JSON, BINARY, STRING, EMBED, FORMAT, TYPE, ANY, DOC, SKIP = range(11)
+
+_KIND, _PARENT_SUB, _RIGHT, _LEFT = 0x1F, 0x20, 0x40, 0x80
+_NAMED_TYPES = (3, 5)
+_LAST_TYPE = 6
+
+
+class StructReader(Decoder):
+    """Reads the structs of one section after another; the attributes describe the latest one."""
+
+    __slots__ = ("clock", "kind", "left", "length", "parent", "right")
+
+    clock: int
+    """Where the next struct starts; set it at the start of a section."""
+    kind: int
+    length: int
+    left: tuple[int, int] | None
+    right: tuple[int, int] | None
+    """Origins, as (client, clock)."""
+    parent: tuple[int, int] | None
+    """The type that holds it, where that is an item named by its id."""
+
+    def read_section_header(self) -> tuple[int, int]:
+        """Read (number of structs, client) and set ``clock``."""
+        count = self.read_count(2)
+        if not count:
+            raise Malformed("section without structs")
+        client = self.read_var_uint()
+        self.clock = self.read_var_uint()
+        return count, client
+
+    def read_struct(self, client: int) -> None:
+        """Read one struct of ``client`` and move ``clock`` behind it."""
+        info = self.read_byte()
+        kind = info & _KIND
+        self.kind = kind
+        self.left = self.right = self.parent = None
+        if kind in (GC, SKIP):
+            if info != kind:
+                raise Malformed("flags on a struct that has none")
+            length = self._read_jump()
+        else:
+            if info & (_LEFT | _RIGHT):
+                if info & _LEFT:
+                    self.left = self._read_id(client)
+                if info & _RIGHT:
+                    self.right = self._read_id(client)
+            else:
+                self._read_parent(client, info)
+            length = self._read_string() if kind == STRING else self._read_content(kind)
+        self.length = length
+        self.clock += length
+        if self.clock >= CLOCK_LIMIT:
+            raise Malformed("clock out of range")
+
+    def _read_id(self, client: int) -> tuple[int, int]:
+        other = self.read_var_uint()
+        clock = self.read_var_uint()
+        if other == client and clock >= self.clock:
+            raise Malformed("struct refers to what comes after it")
+        return other, clock
+
+    def _read_parent(self, client: int, info: int) -> None:
+        match self.read_var_uint():
+            case 1:
+                self.read_var_string()
+            case 0:
+                self.parent = self._read_id(client)
+            case _:
+                raise Malformed("unknown kind of parent")
+        if info & _PARENT_SUB:
+            self.read_var_string()
+
+    def _read_jump(self) -> int:
+        length = self.read_var_uint()
+        if not 0 < length <= JUMP_LIMIT:
+            raise Malformed("length of an empty struct out of range")
+        return length
+
+    def _read_content(self, kind: int) -> int:
+        match kind:
+            case 1:
+                return self._read_jump()
+            case 8:
+                count = self._read_item_count()
+                for _ in range(count):
+                    self.skip_any()
+                return count
+            case 2:
+                count = self._read_item_count()
+                for _ in range(count):
+                    self.read_var_string()
+                return count
+            case 3:
+                self.skip_var_bytes()
+            case 5:
+                self.read_var_string()
+            case 6:
+                self.read_var_string()
+                self.read_var_string()
+            case 7:
+                self._read_type()
+            case 9:
+                self.read_var_string()
+                self.skip_any()
+            case _:
+                raise Malformed(f"unknown struct kind {kind}")
+        return 1
+
+    def _read_item_count(self) -> int:
+        count = self.read_count()
+        if not count:
+            raise Malformed("struct of length zero")
+        return count
+
+    def _read_string(self) -> int:
+        """Lengths count UTF-16 code units, as JavaScript does (U7)."""
+        content = self.read_var_bytes()
+        if content.isascii():
+            length = len(content)
+        else:
+            try:
+                length = len(content.decode().encode("utf-16-le")) // 2
+            except UnicodeDecodeError as error:
+                raise Malformed("text is not UTF-8") from error
+        if not length:
+            raise Malformed("struct of length zero")
+        return length
+
+    def _read_type(self) -> None:
+        type_ref = self.read_var_uint()
+        if type_ref > _LAST_TYPE:
+            raise Malformed("unknown shared type")
+        if type_ref in _NAMED_TYPES:
+            self.read_var_string()
+
+
+class DeleteRange(NamedTuple):
+    """Deleted clocks of one client, from ``clock`` up to, not including, ``end``."""
+
+    client: int
+    clock: int
+    end: int
+
+
+def read_delete_set(decoder: Decoder) -> Iterator[DeleteRange]:
+    """Read the delete set that ends an update; anything behind it is refused (U9)."""
+    seen = set()
+    for _ in range(decoder.read_count(2)):
+        client = decoder.read_var_uint()
+        if client in seen:
+            raise Malformed("client twice in a delete set")
+        seen.add(client)
+        for _ in range(decoder.read_count(2)):
+            clock = decoder.read_var_uint()
+            end = clock + decoder.read_var_uint()
+            if not clock < end < CLOCK_LIMIT:
+                raise Malformed("deleted range out of range")
+            yield DeleteRange(client, clock, end)
+    if not decoder.is_at_end:
+        raise Malformed("bytes behind the delete set")
+
+
+class Run(NamedTuple):
+    """Neighbouring structs of one client, as the bytes that encode them."""
+
+    client: int
+    clock: int
+    structs: int
+    content: bytes
+
+
+def encode_update(runs: Iterable[Run], deletes: Iterable[DeleteRange] = ()) -> Update:
+    """Write an update; clients descend, as every merge expects (U10). At most one run a client."""
+    ordered = sorted(runs, reverse=True)
+    parts = [encode_var_uint(len(ordered))]
+    for client, clock, structs, content in ordered:
+        parts += (encode_var_uint(structs), encode_var_uint(client), encode_var_uint(clock), content)
+    by_client: dict[int, list[DeleteRange]] = {}
+    for deleted in deletes:
+        by_client.setdefault(deleted.client, []).append(deleted)
+    parts.append(encode_var_uint(len(by_client)))
+    for client, ranges in sorted(by_client.items(), reverse=True):
+        parts += (encode_var_uint(client), encode_var_uint(len(ranges)))
+        for deleted in ranges:
+            parts += (encode_var_uint(deleted.clock), encode_var_uint(deleted.end - deleted.clock))
+    return Update(b"".join(parts))
+
+
+def encode_state_vector(clocks: Mapping[int, int]) -> StateVector:
+    """Write a state vector."""
+    parts = [encode_var_uint(len(clocks))]
+    for client, clock in clocks.items():
+        parts += (encode_var_uint(client), encode_var_uint(clock))
+    return StateVector(b"".join(parts))
+
+
+def decode_state_vector(state_vector: bytes) -> dict[int, int]:
+    """Read a state vector; raises ``Malformed``."""
+    decoder = Decoder(state_vector)
+    clocks = {}
+    for _ in range(decoder.read_count(2)):
+        client = decoder.read_var_uint()
+        clock = decoder.read_var_uint()
+        if clock >= CLOCK_LIMIT:
+            raise Malformed("clock out of range")
+        clocks[client] = clock
+    if not decoder.is_at_end:
+        raise Malformed("bytes behind the state vector")
+    return clocks
+
+
+@dataclass(slots=True)
+class Summary:
+    """What an update brings and what it needs to be integrated."""
+
+    brings: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    """For each client the clock ranges of its structs, as (first, end)."""
+    needs: dict[int, int] = field(default_factory=dict)
+    """For each client the clock up to which it must be known first, the update's own structs included."""
+    deletes: list[DeleteRange] = field(default_factory=list)
+
+    def need(self, client: int, clock: int) -> None:
+        """Add that ``client`` must be known up to ``clock``."""
+        if clock > self.needs.get(client, 0):
+            self.needs[client] = clock
+
+
+def summarise(update: bytes) -> Summary:
+    """Walk a whole update and say what it brings and needs; raises ``Malformed``."""
+    summary = Summary()
+    reader = StructReader(update)
+    for _ in range(reader.read_count(3)):
+        count, client = reader.read_section_header()
+        if client in summary.brings:
+            raise Malformed("client twice in an update")
+        summary.need(client, reader.clock)
+        summary.brings[client] = list(_ranges(reader, client, count, summary))
+    for deleted in read_delete_set(reader):
+        summary.deletes.append(deleted)
+        summary.need(deleted.client, deleted.end)
+    return summary
+
+
+def _ranges(reader: StructReader, client: int, count: int, summary: Summary) -> Iterator[tuple[int, int]]:
+    first = reader.clock
+    for _ in range(count):
+        start = reader.clock
+        reader.read_struct(client)
+        if reader.kind == SKIP:
+            if start > first:
+                yield first, start
+            first = reader.clock
+        for reference in (reader.left, reader.right, reader.parent):
+            if reference is not None:
+                summary.need(reference[0], reference[1] + 1)
+    if reader.clock > first:
+        yield first, reader.clock
