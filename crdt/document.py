@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator
 
 from pycrdt import Doc, Text, TransactionEvent, merge_updates
 
+from crdt.cut import PIECE_LIMIT_BYTES, Cut, Piece
 from crdt.errors import CowriteError, Malformed
-from crdt.gate import PIECE_LIMIT_BYTES, Cut, Inspection, Piece
+from crdt.gate import Inspection
 from crdt.nesting import Nesting
-from crdt.update import EMPTY_UPDATE, StateVector, Update, decode_state_vector, encode_state_vector
+from crdt.state_vector import StateVector, decode_state_vector, encode_state_vector
+from crdt.update import EMPTY_UPDATE, Update
 
 __all__ = ["Document", "DocumentBroken", "Intake", "merge"]
 

@@ -5,39 +5,16 @@ it encodes. So a struct enters only after everything it refers to: the clock bef
 its parent, and for a deletion the clocks it deletes (references/protocol.md, G1–G5).
 """
 
-from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from heapq import heappop, heappush
 
 from crdt.errors import Malformed
 from crdt.nesting import Nesting
-from crdt.update import (
-    SKIP,
-    DeleteRange,
-    Run,
-    StructReader,
-    Update,
-    encode_update,
-    read_delete_set,
-)
+from crdt.update import SKIP, DeleteRange, StructReader, Update, read_delete_set
 
-__all__ = ["PIECE_LIMIT_BYTES", "Cut", "Inspection", "Piece"]
+__all__ = ["SLICE", "Inspection"]
 
-PIECE_LIMIT_BYTES = 65_536
-"""Larger updates are inspected in slices and taken in pieces of about this size (a struct is whole)."""
-
-_SLICE = 1_000
+SLICE = 1_000
 """Structs inspected between two pauses: about 2 ms."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of an update that can be integrated now."""
-
-    update: Update
-    ends: Mapping[int, int]
-    """For each client the clock up to which it is known once the piece is integrated."""
 
 
 class Inspection:
@@ -85,7 +62,7 @@ class Inspection:
             self.deletes.append(deleted)
             if not self._knows(deleted.client, deleted.end - 1):
                 self.fits = False
-            if index % _SLICE == 0:
+            if index % SLICE == 0:
                 yield
 
     def _walk_section(self, client: int, count: int) -> Iterator[None]:
@@ -98,7 +75,7 @@ class Inspection:
             if reader.parent is not None:
                 self.nests = True
             ends[client] = reader.clock
-            if index % _SLICE == 0:
+            if index % SLICE == 0:
                 yield
 
     def _is_ready(self, reader: StructReader) -> bool:
@@ -120,156 +97,3 @@ class Inspection:
                 clock = reader.clock
                 reader.read_struct(client)
                 nesting.record(client, clock, reader)
-
-
-@dataclass(slots=True, eq=False)
-class _Section:
-    """Where the cutting stands in one section."""
-
-    client: int
-    reader: StructReader
-    left: int
-    """Structs not passed yet."""
-    stop: int
-    """Offset behind the last struct."""
-
-
-@dataclass(slots=True)
-class _Span:
-    """Accepted neighbours of one client, not handed out yet."""
-
-    clock: int
-    count: int
-    start: int
-    stop: int
-    end: int
-
-
-@dataclass(slots=True)
-class Cut:
-    """Cuts an inspected update at struct boundaries: what can be integrated, in pieces, and the rest.
-
-    Every piece must be integrated, and ``clocks`` moved, before the next one is asked for. Structs
-    that are known already are left out; deletions come last, in pieces of their own.
-    """
-
-    inspection: Inspection
-    clocks: Mapping[int, int]
-    nesting: Nesting
-    rest: Update | None = None
-    """After the last piece: what waits for something unknown."""
-    gaps: frozenset[tuple[int, int]] = frozenset()
-    """After the last piece: what the rest waits for, as (client, clock known so far)."""
-    _spans: dict[int, _Span] = field(default_factory=dict)
-    _waiting: dict[int, list[tuple[int, int, _Section]]] = field(default_factory=dict)
-    """For each client a heap of sections, by the clock that it must reach before they go on."""
-    _size_bytes: int = 0
-
-    def pieces(self) -> Iterator[Piece | None]:
-        """Yield what can be integrated, in order; None is a place to pause. Raises ``TooLarge``."""
-        queue = deque(self._sections())
-        passed = 0
-        while queue:
-            section = queue.popleft()
-            while section.left and (need := self._pass(section)) is None:
-                queue.extend(self._woken(section.client))
-                passed += 1
-                if self._size_bytes >= PIECE_LIMIT_BYTES or passed % _SLICE == 0:
-                    yield self._hand_out()
-            if section.left:
-                assert need is not None
-                heappush(self._waiting.setdefault(need[0], []), (need[1], section.client, section))
-            if not queue:
-                yield self._hand_out()
-                queue.extend(woken for client in self._waiting for woken in self._woken(client))
-        yield from self._delete_pieces()
-
-    def _sections(self) -> Iterator[_Section]:
-        for client, clock, count, start, stop in self.inspection.sections:
-            reader = StructReader(self.inspection.update, start)
-            reader.clock = clock
-            yield _Section(client, reader, count, stop)
-
-    def _pass(self, section: _Section) -> tuple[int, int] | None:
-        """Move over the next struct, or return the (client, clock) that must be known first."""
-        reader, client = section.reader, section.client
-        start, clock = reader.position, reader.clock
-        reader.read_struct(client)
-        known = self._known(client)
-        if reader.kind != SKIP and reader.clock > known:
-            need = (client, clock) if clock > known else self._missing(reader)
-            if need is not None:
-                reader.position, reader.clock = start, clock
-                return need
-            self._take(client, clock, start, reader)
-        section.left -= 1
-        return None
-
-    def _missing(self, reader: StructReader) -> tuple[int, int] | None:
-        for reference in (reader.left, reader.right, reader.parent):
-            if reference is not None and reference[1] >= self._known(reference[0]):
-                return reference[0], reference[1] + 1
-        return None
-
-    def _known(self, client: int) -> int:
-        span = self._spans.get(client)
-        known = self.clocks.get(client, 0)
-        return known if span is None else max(known, span.end)
-
-    def _take(self, client: int, clock: int, start: int, reader: StructReader) -> None:
-        self.nesting.record(client, clock, reader)
-        self._size_bytes += reader.position - start
-        span = self._spans.get(client)
-        if span is None:
-            self._spans[client] = _Span(clock, 1, start, reader.position, reader.clock)
-            return
-        assert span.stop == start, "a client's structs in one piece are neighbours"
-        span.count += 1
-        span.stop, span.end = reader.position, reader.clock
-
-    def _woken(self, client: int) -> Iterator[_Section]:
-        waiting = self._waiting.get(client)
-        known = self._known(client)
-        while waiting and waiting[0][0] <= known:
-            yield heappop(waiting)[2]
-
-    def _hand_out(self) -> Piece | None:
-        if not self._spans:
-            return None
-        update = self.inspection.update
-        runs = [
-            Run(client, span.clock, span.count, update[span.start : span.stop])
-            for client, span in self._spans.items()
-        ]
-        ends = {client: span.end for client, span in self._spans.items()}
-        self._spans = {}
-        self._size_bytes = 0
-        return Piece(encode_update(runs), ends)
-
-    def _delete_pieces(self) -> Iterator[Piece]:
-        ready: list[DeleteRange] = []
-        held: list[DeleteRange] = []
-        for client, clock, end in self.inspection.deletes:
-            known = self.clocks.get(client, 0)
-            if clock < known:
-                ready.append(DeleteRange(client, clock, min(end, known)))
-            if end > known:
-                held.append(DeleteRange(client, max(clock, known), end))
-        ranges_a_piece = PIECE_LIMIT_BYTES // 8
-        for index in range(0, len(ready), ranges_a_piece):
-            yield Piece(encode_update((), ready[index : index + ranges_a_piece]), {})
-        self._keep_rest(held)
-
-    def _keep_rest(self, held: list[DeleteRange]) -> None:
-        runs = []
-        gaps = {(deleted.client, self.clocks.get(deleted.client, 0)) for deleted in held}
-        for client, waiting in self._waiting.items():
-            for _, _, section in waiting:
-                reader = section.reader
-                content = reader.data[reader.position : section.stop]
-                runs.append(Run(section.client, reader.clock, section.left, content))
-            if waiting:
-                gaps.add((client, self.clocks.get(client, 0)))
-        if runs or held:
-            self.rest = encode_update(runs, held)
-            self.gaps = frozenset(gaps)

@@ -6,7 +6,8 @@ Source: y-protocols 1.0 ``PROTOCOL.md`` (references/protocol.md, M1–M8).
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from crdt.update import StateVector, Update
+from crdt.state_vector import StateVector
+from crdt.update import Update
 
 __all__ = [
     "AwarenessQuery",

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from crdt.awareness import Awareness
+from crdt.cut import PIECE_LIMIT_BYTES
 from crdt.document import Document, Intake
-from crdt.gate import PIECE_LIMIT_BYTES
 from crdt.messages import (
     AwarenessQuery,
     AwarenessUpdate,
@@ -26,7 +26,8 @@ from crdt.messages import (
     SyncStep2,
     SyncUpdate,
 )
-from crdt.update import StateVector, Update
+from crdt.state_vector import StateVector
+from crdt.update import Update
 
 __all__ = [
     "Accepted",

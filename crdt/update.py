@@ -6,33 +6,26 @@ sees it, because yrs trusts lengths, recurses without a limit and merges what Yj
 (references/protocol.md, U1–U12).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, NewType
 
 from crdt.encoding import Decoder, encode_var_uint
 from crdt.errors import Malformed
 
 __all__ = [
+    "CLOCK_LIMIT",
     "EMPTY_UPDATE",
+    "SKIP",
     "DeleteRange",
     "Run",
-    "StateVector",
     "StructReader",
-    "Summary",
     "Update",
-    "decode_state_vector",
-    "encode_state_vector",
     "encode_update",
     "read_delete_set",
-    "summarise",
 ]
 
 Update = NewType("Update", bytes)
 """A version 1 update."""
-
-StateVector = NewType("StateVector", bytes)
-"""An encoded state vector: for each client the next clock expected from it."""
 
 EMPTY_UPDATE = Update(b"\x00\x00")
 
@@ -229,74 +222,3 @@ def encode_update(runs: Iterable[Run], deletes: Iterable[DeleteRange] = ()) -> U
         for deleted in ranges:
             parts += (encode_var_uint(deleted.clock), encode_var_uint(deleted.end - deleted.clock))
     return Update(b"".join(parts))
-
-
-def encode_state_vector(clocks: Mapping[int, int]) -> StateVector:
-    """Write a state vector."""
-    parts = [encode_var_uint(len(clocks))]
-    for client, clock in clocks.items():
-        parts += (encode_var_uint(client), encode_var_uint(clock))
-    return StateVector(b"".join(parts))
-
-
-def decode_state_vector(state_vector: bytes) -> dict[int, int]:
-    """Read a state vector; raises ``Malformed``."""
-    decoder = Decoder(state_vector)
-    clocks = {}
-    for _ in range(decoder.read_count(2)):
-        client = decoder.read_var_uint()
-        clock = decoder.read_var_uint()
-        if clock >= CLOCK_LIMIT:
-            raise Malformed("clock out of range")
-        clocks[client] = clock
-    if not decoder.is_at_end:
-        raise Malformed("bytes behind the state vector")
-    return clocks
-
-
-@dataclass(slots=True)
-class Summary:
-    """What an update brings and what it needs to be integrated."""
-
-    brings: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    """For each client the clock ranges of its structs, as (first, end)."""
-    needs: dict[int, int] = field(default_factory=dict)
-    """For each client the clock up to which it must be known first, the update's own structs included."""
-    deletes: list[DeleteRange] = field(default_factory=list)
-
-    def need(self, client: int, clock: int) -> None:
-        """Add that ``client`` must be known up to ``clock``."""
-        if clock > self.needs.get(client, 0):
-            self.needs[client] = clock
-
-
-def summarise(update: bytes) -> Summary:
-    """Walk a whole update and say what it brings and needs; raises ``Malformed``."""
-    summary = Summary()
-    reader = StructReader(update)
-    for _ in range(reader.read_count(3)):
-        count, client = reader.read_section_header()
-        if client in summary.brings:
-            raise Malformed("client twice in an update")
-        summary.need(client, reader.clock)
-        summary.brings[client] = list(_ranges(reader, client, count, summary))
-    for deleted in read_delete_set(reader):
-        summary.deletes.append(deleted)
-        summary.need(deleted.client, deleted.end)
-    return summary
-
-
-def _ranges(reader: StructReader, client: int, count: int, summary: Summary) -> Iterator[tuple[int, int]]:
-    first = reader.clock
-    for _ in range(count):
-        start = reader.clock
-        reader.read_struct(client)
-        if reader.kind == SKIP:
-            if start > first:
-                yield first, start
-            first = reader.clock
-        for reference in (reader.left, reader.right, reader.parent):
-            if reference is not None:
-                summary.need(reference[0], reference[1] + 1)
-    if reader.clock > first:
-        yield first, reader.clock

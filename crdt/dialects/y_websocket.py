@@ -17,7 +17,8 @@ from crdt.messages import (
     SyncStep2,
     SyncUpdate,
 )
-from crdt.update import StateVector, Update
+from crdt.state_vector import StateVector
+from crdt.update import Update
 
 __all__ = ["YWebsocket"]
 
