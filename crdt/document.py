@@ -5,7 +5,7 @@ state) is complete only because the gate lets nothing in that would have to wait
 (references/protocol.md, G1–G5). Knows no peer, no room, no store.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pycrdt import Doc, Text, TransactionEvent, merge_updates
 
@@ -58,6 +58,10 @@ class Document:
         document.clocks = decode_state_vector(document._doc.get_state())
         document.nesting = Nesting(depth)
         return document
+
+    def become(self, other: "Document") -> None:
+        """Take over the state of ``other``, which must not be used afterwards."""
+        self._doc, self.clocks, self.nesting = other._doc, other.clocks, other.nesting
 
     @property
     def depth(self) -> int:
@@ -174,8 +178,13 @@ class Intake:
         return piece.update
 
 
-def take_all(document: Document, updates: Iterable[Update]) -> list[Update]:
-    """Take updates in any order as far as possible; return what still waits for something unknown."""
+def take_all(
+    document: Document, updates: Iterable[Update], accept: Callable[[Update], None] = lambda part: None
+) -> list[Update]:
+    """Take updates in any order as far as possible, telling ``accept`` every part that was new.
+
+    Returns what still waits for something unknown; raises as ``Intake.steps``.
+    """
     waiting = list(updates)
     progress = True
     while waiting and progress:
@@ -183,7 +192,9 @@ def take_all(document: Document, updates: Iterable[Update]) -> list[Update]:
         rests = []
         for update in waiting:
             intake = document.intake(update)
-            progress |= bool(intake.run())
+            for part in intake.run():
+                accept(part)
+                progress = True
             if intake.rest is not None:
                 rests.append(intake.rest)
         waiting = rests

@@ -21,6 +21,7 @@ __all__ = [
     "StructReader",
     "Update",
     "encode_update",
+    "read_delete_ranges",
     "read_delete_set",
 ]
 
@@ -182,6 +183,13 @@ class DeleteRange(NamedTuple):
 
 def read_delete_set(decoder: Decoder) -> Iterator[DeleteRange]:
     """Read the delete set that ends an update; anything behind it is refused (U9)."""
+    yield from read_delete_ranges(decoder)
+    if not decoder.is_at_end:
+        raise Malformed("bytes behind the delete set")
+
+
+def read_delete_ranges(decoder: Decoder) -> Iterator[DeleteRange]:
+    """Read a delete set and leave ``decoder`` behind it; raises ``Malformed``."""
     seen = set()
     for _ in range(decoder.read_count(2)):
         client = decoder.read_var_uint()
@@ -194,8 +202,6 @@ def read_delete_set(decoder: Decoder) -> Iterator[DeleteRange]:
             if not clock < end < CLOCK_LIMIT:
                 raise Malformed("deleted range out of range")
             yield DeleteRange(client, clock, end)
-    if not decoder.is_at_end:
-        raise Malformed("bytes behind the delete set")
 
 
 class Run(NamedTuple):

@@ -1,0 +1,35 @@
+"""Accepted updates on their way to be entries: merged once, for the wire, the store and the stream."""
+
+from crdt.document import merge
+from crdt.update import Update
+
+__all__ = ["ENTRY_LIMIT_BYTES", "Batch"]
+
+ENTRY_LIMIT_BYTES = 65_536
+"""The largest merged entry; one update above it is an entry by itself."""
+
+
+class Batch:
+    """What was accepted since the last flush, in order; ``len`` tells how many entries it will be."""
+
+    __slots__ = ("_groups", "_last_bytes")
+
+    def __init__(self) -> None:
+        self._groups: list[list[Update]] = []
+        self._last_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def add(self, update: Update) -> None:
+        """Append an update; it belongs to the entry that is last now."""
+        if not self._groups or self._last_bytes + len(update) > ENTRY_LIMIT_BYTES:
+            self._groups.append([])
+            self._last_bytes = 0
+        self._groups[-1].append(update)
+        self._last_bytes += len(update)
+
+    def take(self) -> list[Update]:
+        """Return the entries and begin anew."""
+        groups, self._groups = self._groups, []
+        return [merge(group) for group in groups]

@@ -1,0 +1,213 @@
+"""One WebSocket on one document: decodes in order, obeys the room, watches over its own health.
+
+The transport calls it, the room calls it, a ticker calls it; nothing in it waits. Reading stops while
+any ``PauseReason`` holds; what one frame brought beyond that is processed afterwards, in order.
+"""
+
+import asyncio
+import itertools
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from crdt.dialects import Dialect
+from crdt.document import DocumentBroken
+from crdt.errors import CloseCode, ProtocolError
+from crdt.messages import AwarenessUpdate, Message, SyncStatus
+from crdt.session import UNANSWERED_LIMIT, Effect, Session
+from crdt.state_vector import StateVector
+from server.health import Health
+from server.member import PauseReason
+from server.room import Room
+from server.transport import Frame, Transport
+
+__all__ = ["Connection"]
+
+logger = logging.getLogger("cowrite.connection")
+
+INGEST_SLICE_S = 0.005
+"""How long a large update may keep the loop to itself."""
+
+_numbers = itertools.count(1)
+
+
+class Connection:
+    """A member of a room, and the sink of its transport."""
+
+    def __init__(self, transport: Transport, room: Room, dialect: Dialect, health: Health) -> None:
+        self.number = next(_numbers)
+        """Names the connection in the log and in the presence table; never used twice."""
+        self.session = Session(self.number, room.document, room.awareness)
+        self.write: Callable[[Frame], None] = transport.write
+        self._transport = transport
+        self._room = room
+        self._dialect = dialect
+        self._health = health
+        self._loop = asyncio.get_running_loop()
+        self._pauses: set[PauseReason] = set()
+        self._backlog: deque[Message] = deque()
+        """The rest of a frame with several messages, while paused: no more than that frame."""
+        self._ingesting: Iterator[list[Effect]] | None = None
+        self._acks: deque[tuple[int, bytes]] = deque(maxlen=UNANSWERED_LIMIT)
+        self._asked: StateVector | None = None
+        """The sync step 1 that came while it was behind: the latest is answered when it has drained."""
+        self._is_open = True
+
+    # What the transport brings
+
+    def message_received(self, payload: bytes) -> None:
+        """Take one frame."""
+        if not self._is_open:
+            return
+        try:
+            messages = self._dialect.decode(payload)
+        except ProtocolError as error:
+            self._refuse(error)
+            return
+        if len(messages) == 1 and not self._backlog and not self._pauses:
+            self._receive(messages[0])
+        else:
+            self._backlog.extend(messages)
+            self._process_backlog()
+
+    def text_received(self) -> None:
+        """Refuse a text frame: the protocol is binary."""
+        self._log_and_close(CloseCode.TEXT_FRAME, "text frame")
+
+    def pause_writing(self) -> None:
+        """Fall behind: the write budget is exceeded (R6)."""
+        self._health.fall_behind(self._loop.time())
+        self._room.fall_behind(self)
+
+    def resume_writing(self) -> None:
+        """Catch up with all that was missed."""
+        self._health.drain()
+        if not self._is_open:
+            return
+        self._room.catch_up(self)
+        if self._asked is not None:
+            asked, self._asked = self._asked, None
+            self.answer(asked)
+
+    def connection_lost(self, *, clean: bool) -> None:
+        """Leave the room; idempotent."""
+        if self in self._room.members:
+            self._is_open = False
+            self._backlog.clear()
+            self._ingesting = None
+            self._room.leave(self, clean=clean)
+
+    def _process_backlog(self) -> None:
+        while self._backlog and not self._pauses and self._is_open:
+            self._receive(self._backlog.popleft())
+
+    def _receive(self, message: Message) -> None:
+        self._perform(lambda: self.session.receive(message, self._loop.time()))
+
+    def _perform(self, take: Callable[[], list[Effect]]) -> None:
+        try:
+            self._room.perform(self, take())
+        except ProtocolError as error:
+            self._refuse(error)
+        except DocumentBroken as error:
+            self._log_and_close(CloseCode.MALFORMED, str(error))
+            self._room.owner.broken(self._room)
+
+    # What the room asks for
+
+    def send(self, frame: Frame) -> None:
+        """Send to this peer alone; a peer that is behind and asks for more and more is closed."""
+        if self._health.is_flooded(self._transport.unsent_bytes):
+            self.close(CloseCode.OVERLOADED)
+        else:
+            self.write(frame)
+
+    def answer(self, state_vector: StateVector) -> None:
+        """Send what a peer with ``state_vector`` lacks, now or when it has drained."""
+        if self._health.is_behind:
+            self._asked = state_vector
+        else:
+            self._room.answer(self, state_vector)
+
+    def acknowledge(self, position: int, payload: bytes) -> None:
+        """Send ``payload`` back when ``stored`` reaches ``position``."""
+        self._acks.append((position, payload))
+
+    def stored(self, position: int) -> bool:
+        """Send the acknowledgements that waited for ``position``; tell whether others wait."""
+        while self._acks and self._acks[0][0] <= position:
+            self.send(Frame(self._dialect.encode(SyncStatus(self._acks.popleft()[1]))))
+        return bool(self._acks)
+
+    def ingest(self, steps: Iterator[list[Effect]]) -> None:
+        """Drive a large update in slices; nothing else is read from the peer meanwhile."""
+        self._ingesting = steps
+        self.pause(PauseReason.INGEST)
+        self._loop.call_soon(self._ingest_slice)
+
+    def _ingest_slice(self) -> None:
+        ends_at = time.monotonic() + INGEST_SLICE_S
+        while self._ingesting is not None and self._is_open:
+            if time.monotonic() > ends_at:
+                self._loop.call_soon(self._ingest_slice)
+                return
+            self._perform(self._next_step)
+
+    def _next_step(self) -> list[Effect]:
+        assert self._ingesting is not None
+        effects = next(self._ingesting, None)
+        if effects is None:
+            self._ingesting = None
+            self.resume(PauseReason.INGEST)
+            return []
+        return effects
+
+    def pause(self, reason: PauseReason) -> None:
+        """Process nothing until every reason is over; idempotent."""
+        if reason is PauseReason.RELOAD and self._ingesting is not None:
+            # What was taken of it went into the document that is given up: the peer sends it again.
+            self.close(CloseCode.RESTART)
+        self._pauses.add(reason)
+        self._transport.pause_reading()
+
+    def resume(self, reason: PauseReason) -> None:
+        """End one reason; idempotent."""
+        self._pauses.discard(reason)
+        self._process_backlog()
+        if not self._pauses:
+            self._transport.resume_reading()
+
+    def close(self, code: CloseCode) -> None:
+        """Close the connection with a code and its fixed phrase; idempotent."""
+        if self._is_open:
+            self._is_open = False
+            self._transport.close(code, code.phrase)
+
+    def _refuse(self, error: ProtocolError) -> None:
+        self._log_and_close(error.code, str(error))
+
+    def _log_and_close(self, code: CloseCode, reason: str) -> None:
+        if self._is_open:
+            fields = {"document": self._room.name, "connection": self.number, "code": int(code)}
+            logger.warning("refused: %s", reason, extra=fields)
+            self.close(code)
+
+    # What the clock asks for
+
+    def tick(self, now: float) -> None:
+        """Look after the connection: ping, keepalive, a dead or a stuck peer (T5)."""
+        if self._transport.take_activity() or self._transport.is_reading_paused:
+            self._health.hear(now)
+        self._health.measure(now, self._transport.unsent_bytes)
+        if self._health.is_dead(now):
+            self._transport.abort()
+        elif self._health.is_stuck(now):
+            self._log_and_close(CloseCode.OVERLOADED, "took nothing for too long")
+        else:
+            if self._health.wants_ping(now):
+                self._transport.ping()
+            if self._health.wants_keepalive(now, self._room.fanned_out_at):
+                self.write(Frame(self._dialect.encode(AwarenessUpdate(b"\x00"))))
+            if self.session.waits:
+                self._perform(lambda: self.session.retry(now))

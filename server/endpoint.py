@@ -1,0 +1,112 @@
+"""The WebSocket endpoint: who may connect to which document, then a connection in a room.
+
+A refusal is a close code, never an HTTP status: a browser cannot see why an upgrade failed, and stock
+clients would try for ever (references/protocol.md, C2).
+"""
+
+import asyncio
+import logging
+import unicodedata
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from crdt.errors import CloseCode, CowriteError
+from server.connection import Connection
+from server.health import Health
+from server.node import Node
+from server.room import Room
+from server.storage import DocumentUnreadable, StoreUnavailable
+from server.transport.asgi import open_transport
+
+__all__ = ["DocumentEndpoint"]
+
+logger = logging.getLogger("cowrite.endpoint")
+
+NAME_LIMIT_BYTES = 255
+
+
+class Refused(CowriteError):
+    """The connection gets no room; the text is for the log."""
+
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class DocumentEndpoint:
+    """``/ws/{document}``: one document for each WebSocket, in the dialect of y-websocket."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one WebSocket until it ends."""
+        await receive()
+        # A client that offers subprotocols fails the handshake unless one is chosen.
+        offered = scope["subprotocols"]
+        await send({"type": "websocket.accept", "subprotocol": offered[0] if offered else None})
+        try:
+            name = self._admit(scope)
+            room = await self._acquire(name)
+        except Refused as refused:
+            fields = {"path": scope["path"], "code": int(refused.code)}
+            logger.warning("refused: %s", refused, extra=fields)
+            await send({"type": "websocket.close", "code": refused.code, "reason": refused.code.phrase})
+            return
+        try:
+            await self._serve(room, scope, receive, send)
+        finally:
+            self._node.rooms.release(room)
+
+    def _admit(self, scope: Scope) -> str:
+        headers = Headers(scope=scope)
+        if not _is_allowed(headers, self._node.settings.allow_origin):
+            raise Refused(CloseCode.FORBIDDEN, f"foreign origin {headers['origin'][:100]!r}")
+        if self._node.is_draining:
+            raise Refused(CloseCode.RESTART, "stopping")
+        if len(self._node.connections) >= self._node.settings.max_connections:
+            raise Refused(CloseCode.OVERLOADED, "too many connections")
+        return _document_name(scope["path_params"]["document"])
+
+    async def _acquire(self, name: str) -> Room:
+        try:
+            return await self._node.rooms.acquire(name)
+        except (StoreUnavailable, DocumentUnreadable) as error:
+            raise Refused(CloseCode.UNREADABLE, str(error)) from error
+
+    async def _serve(self, room: Room, scope: Scope, receive: Receive, send: Send) -> None:
+        settings = self._node.settings
+        transport = open_transport(scope, receive, send, settings.write_budget_bytes)
+        health = Health(asyncio.get_running_loop().time(), settings.slow_client_s)
+        connection = Connection(transport, room, self._node.dialect, health)
+        self._node.connections.add(connection)
+        room.join(connection)
+        try:
+            await transport.serve(connection)
+        finally:
+            self._node.connections.discard(connection)
+            connection.connection_lost(clean=False)
+
+
+def _is_allowed(headers: Headers, allowed: tuple[str, ...]) -> bool:
+    """S11: any page in a browser can reach a server on 127.0.0.1; programs send no Origin."""
+    origin = headers.get("origin")
+    if origin is None or "*" in allowed or origin in allowed:
+        return True
+    return bool(origin != "null" and urlsplit(origin).netloc == headers.get("host"))
+
+
+def _document_name(raw: str) -> str:
+    """Check a document's name (L1): NFC, 1 to 255 bytes, no control characters, no empty or dotted part."""
+    name = unicodedata.normalize("NFC", raw)
+    parts = name.split("/")
+    if (
+        not 0 < len(name.encode("utf-8", "replace")) <= NAME_LIMIT_BYTES
+        or any(unicodedata.category(character) in ("Cc", "Cs", "Cn") for character in name)
+        or "\ufffd" in name
+        or any(part in ("", ".", "..") for part in parts)
+    ):
+        raise Refused(CloseCode.MALFORMED, "impossible document name")
+    return name

@@ -1,0 +1,84 @@
+"""When a peer is dead, stuck, flooded or in need of a sign of life. Time is an argument.
+
+Stock clients drop a connection on which no application message came for 30 s, whatever pings came
+(references/protocol.md, T4–T6).
+"""
+
+__all__ = ["Health"]
+
+PING_AFTER_S = 10.0
+"""Silence after which a ping is sent."""
+DEAD_AFTER_S = 19.0
+"""Silence after which the peer is dead: with a look every second, noticed within 20 s."""
+KEEPALIVE_AFTER_S = 15.0
+"""Time without any message to the peer after which an empty one is sent."""
+FLOOD_LIMIT_BYTES = 1_048_576
+"""What a peer that is behind may add to its queue by asking for more."""
+
+
+class Health:
+    """What is known of one peer's connection."""
+
+    __slots__ = ("_behind_since", "_heard_at", "_kept_at", "_pinged_at", "_slow_s", "_start_bytes", "_unsent")
+
+    def __init__(self, now: float, slow_s: float) -> None:
+        self._slow_s = slow_s
+        self._heard_at = self._kept_at = self._pinged_at = now
+        self._behind_since: float | None = None
+        self._start_bytes: int | None = None
+        self._unsent = 0
+
+    def hear(self, now: float) -> None:
+        """Note that bytes came, or that it is we who do not read."""
+        self._heard_at = now
+
+    def is_dead(self, now: float) -> bool:
+        """Whether nothing was heard for too long."""
+        return now - self._heard_at >= DEAD_AFTER_S
+
+    def wants_ping(self, now: float) -> bool:
+        """Whether it is time to ask for a sign of life; true once for each time it is."""
+        if now - max(self._heard_at, self._pinged_at) < PING_AFTER_S:
+            return False
+        self._pinged_at = now
+        return True
+
+    def wants_keepalive(self, now: float, written_at: float) -> bool:
+        """Whether the peer needs a message to stay; ``written_at`` is when all were last written to."""
+        latest = self._kept_at if self.is_behind else max(self._kept_at, written_at)
+        if now - latest < KEEPALIVE_AFTER_S:
+            return False
+        self._kept_at = now
+        return True
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the write budget is exceeded."""
+        return self._behind_since is not None
+
+    def fall_behind(self, now: float) -> None:
+        """Note that the write budget is exceeded."""
+        self._behind_since = now
+        self._start_bytes = None
+
+    def drain(self) -> None:
+        """Note that the peer has taken most of it."""
+        self._behind_since = None
+
+    def measure(self, now: float, unsent_bytes: int) -> None:
+        """Note how much waits: whoever takes something is slow, not stuck."""
+        if self.is_behind and unsent_bytes < self._unsent:
+            self._behind_since = now
+        self._unsent = unsent_bytes
+
+    def is_stuck(self, now: float) -> bool:
+        """Whether the peer is behind and has taken nothing for too long."""
+        return self._behind_since is not None and now - self._behind_since >= self._slow_s
+
+    def is_flooded(self, unsent_bytes: int) -> bool:
+        """Whether a peer that is behind has made its queue grow too much."""
+        if not self.is_behind:
+            return False
+        if self._start_bytes is None:
+            self._start_bytes = unsent_bytes
+        return unsent_bytes - self._start_bytes > FLOOD_LIMIT_BYTES

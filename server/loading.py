@@ -1,0 +1,80 @@
+"""Builds the live document from what the store holds, without stalling the loop.
+
+A failed load is never an empty document: it raises, and whoever waits is told to come back
+(references/protocol.md, D4).
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from crdt.compaction import REPLAY_WIDTH
+from crdt.document import Document, DocumentBroken, merge, take_all
+from crdt.errors import ProtocolError
+from crdt.update import Update
+from server.storage import DocumentUnreadable, Store, Stored
+
+__all__ = ["Loaded", "Tail", "load"]
+
+STALL_LIMIT_S = 0.010
+"""How long replaying may keep the loop to itself."""
+
+
+@dataclass(slots=True)
+class Tail:
+    """What the log holds after the snapshot."""
+
+    rows: int = 0
+    size_bytes: int = 0
+
+    def add(self, update: bytes) -> None:
+        """Count one entry."""
+        self.rows += 1
+        self.size_bytes += len(update)
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A document as the store knows it."""
+
+    document: Document
+    waiting: list[Update]
+    """Entries that need others that the store has lost; they stay in the log until those come back."""
+    position: int
+    """The highest position ever given out."""
+    tail: Tail
+
+
+async def load(store: Store, name: str) -> Loaded:
+    """Load one document; raises ``StoreUnavailable`` or ``DocumentUnreadable``."""
+    stored = await store.load(name)
+    try:
+        document = _from_snapshot(stored)
+        waiting = await _replay(document, stored)
+    except (ProtocolError, DocumentBroken) as error:
+        raise DocumentUnreadable(f"{name!r}: {error}") from error
+    tail = Tail()
+    for entry in stored.entries:
+        tail.add(entry.update)
+    return Loaded(document, waiting, stored.last_position, tail)
+
+
+def _from_snapshot(stored: Stored) -> Document:
+    if stored.snapshot is None:
+        return Document()
+    return Document.from_snapshot(stored.snapshot.update, stored.snapshot.depth)
+
+
+async def _replay(document: Document, stored: Stored) -> list[Update]:
+    updates = [Update(entry.update) for entry in stored.entries]
+    waiting: list[Update] = []
+    resume_at = time.monotonic() + STALL_LIMIT_S
+    for index in range(0, len(updates), REPLAY_WIDTH):
+        intake = document.intake(merge(updates[index : index + REPLAY_WIDTH]))
+        for _ in intake.steps():
+            if time.monotonic() > resume_at:
+                await asyncio.sleep(0)
+                resume_at = time.monotonic() + STALL_LIMIT_S
+        if intake.rest is not None:
+            waiting.append(intake.rest)
+    return take_all(document, waiting)

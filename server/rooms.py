@@ -1,0 +1,167 @@
+"""The rooms of this node: opened once however many ask, kept for a grace, unloaded when all is durable.
+
+Rules of the registry (references/protocol.md, R7–R9): there is never more than one live document of
+one name; a room that is asked for while it unloads simply stays; nothing is dropped from memory
+before it is durable.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from crdt.dialects import Dialect
+from crdt.errors import CloseCode
+from server.compaction import Compactor
+from server.loading import Tail, load
+from server.log_writer import LogWriter
+from server.member import PauseReason
+from server.room import Room
+from server.storage import DocumentUnreadable, Store, StoreUnavailable
+
+__all__ = ["Rooms"]
+
+logger = logging.getLogger("cowrite.rooms")
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """A document that is being opened, live, or being unloaded."""
+
+    name: str
+    room: asyncio.Future[Room]
+    users: int = 0
+    unloading: asyncio.TimerHandle | asyncio.Task[None] | None = None
+    available: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared while the document is loaded anew."""
+
+
+class Rooms:
+    """The registry. ``tasks`` owns what it starts."""
+
+    def __init__(
+        self,
+        store: Store,
+        log: LogWriter,
+        compactor: Compactor,
+        dialect: Dialect,
+        tasks: asyncio.TaskGroup,
+        *,
+        grace_s: float,
+    ) -> None:
+        self._store = store
+        self._log = log
+        self._compactor = compactor
+        self._dialect = dialect
+        self._tasks = tasks
+        self._grace_s = grace_s
+        self._loop = asyncio.get_running_loop()
+        self._slots: dict[str, _Slot] = {}
+
+    def __iter__(self) -> Iterator[Room]:
+        """Go through the live rooms."""
+        for slot in list(self._slots.values()):
+            if slot.room.done() and slot.room.exception() is None:
+                yield slot.room.result()
+
+    async def acquire(self, name: str) -> Room:
+        """Return the room of ``name``, loaded; give it back with ``release``.
+
+        Raises ``StoreUnavailable`` or ``DocumentUnreadable``; the next call tries again.
+        """
+        slot = self._slots.get(name)
+        if slot is None:
+            slot = self._slots[name] = _Slot(name, self._loop.create_future())
+            slot.available.set()
+            self._tasks.create_task(self._open(slot))
+        slot.users += 1
+        if slot.unloading is not None:
+            slot.unloading.cancel()
+            slot.unloading = None
+        try:
+            room = await asyncio.shield(slot.room)
+            await slot.available.wait()
+        except BaseException:
+            self._leave(slot)
+            raise
+        return room
+
+    def release(self, room: Room) -> None:
+        """Give back what ``acquire`` returned; the last one starts the grace."""
+        slot = self._slots.get(room.name)
+        if slot is not None and slot.room.result() is room:
+            self._leave(slot)
+
+    def _leave(self, slot: _Slot) -> None:
+        slot.users -= 1
+        if not slot.users and self._slots.get(slot.name) is slot:
+            slot.unloading = self._loop.call_later(self._grace_s, self._unload, slot)
+
+    async def _open(self, slot: _Slot) -> None:
+        try:
+            loaded = await load(self._store, slot.name)
+        except Exception as error:
+            is_known = isinstance(error, (StoreUnavailable, DocumentUnreadable))
+            logger.error("cannot load: %s", error, extra={"document": slot.name}, exc_info=not is_known)
+            del self._slots[slot.name]
+            slot.room.set_exception(error)
+            # Read once, so that it is no surprise if everybody who waited has gone.
+            slot.room.exception()
+            return
+        slot.room.set_result(Room(slot.name, loaded, self, self._log, self._dialect))
+
+    def _unload(self, slot: _Slot) -> None:
+        slot.unloading = self._tasks.create_task(self._unload_settled(slot))
+
+    async def _unload_settled(self, slot: _Slot) -> None:
+        # A joiner cancels this task; between the last check and the deletion nothing can come in.
+        room = slot.room.result()
+        await room.settle()
+        if slot.users:
+            return
+        del self._slots[slot.name]
+        if room.tail.rows:
+            self._compactor.request(slot.name)
+
+    def grown(self, room: Room) -> None:
+        """Have a long log folded while the room lives."""
+        if self._compactor.is_due(room.tail):
+            room.tail = Tail()
+            self._compactor.request(room.name)
+
+    def broken(self, room: Room) -> None:
+        """Load a document anew, in place, because yrs failed in the middle of an update."""
+        slot = self._slots[room.name]
+        if slot.available.is_set():
+            slot.available.clear()
+            room.pause(PauseReason.RELOAD)
+            self._tasks.create_task(self._reload(slot, room))
+
+    async def _reload(self, slot: _Slot, room: Room) -> None:
+        logger.warning("loading the document anew", extra={"document": room.name})
+        await room.settle()
+        try:
+            room.replace_document(await load(self._store, room.name))
+        except (StoreUnavailable, DocumentUnreadable) as error:
+            logger.error("cannot load: %s", error, extra={"document": room.name})
+            # The room is given up; whoever comes next opens it from the store.
+            del self._slots[slot.name]
+            room.close(CloseCode.UNREADABLE)
+        slot.available.set()
+        room.resume(PauseReason.RELOAD)
+
+    def resume_writers(self) -> None:
+        """Read again from those who were paused because too much waited for the disk."""
+        for room in self:
+            room.resume(PauseReason.LOG)
+
+    async def settle(self) -> None:
+        """Wait until everything that any room accepted is durable."""
+        for room in self:
+            await room.settle()
+
+    def close(self) -> None:
+        """Start no more unloading; idempotent."""
+        for slot in self._slots.values():
+            if slot.unloading is not None:
+                slot.unloading.cancel()
