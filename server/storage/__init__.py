@@ -11,11 +11,24 @@ from typing import Protocol
 
 from crdt.errors import CowriteError
 
-__all__ = ["Backlog", "DocumentUnreadable", "Entry", "Snapshot", "Store", "StoreUnavailable", "Stored"]
+__all__ = [
+    "Backlog",
+    "DocumentUnreadable",
+    "Entry",
+    "Snapshot",
+    "Store",
+    "StoreClosed",
+    "StoreUnavailable",
+    "Stored",
+]
 
 
 class StoreUnavailable(CowriteError):
     """The store cannot answer now (disk full, locked, gone); the same call may succeed later."""
+
+
+class StoreClosed(CowriteError):
+    """The store was closed before the call; nothing was done."""
 
 
 class DocumentUnreadable(CowriteError):
@@ -69,14 +82,19 @@ class Store(Protocol):
 
     Every method may be called from the event loop at any time and in any overlap. Calls of
     ``append`` take effect in the order in which they were made. Raises ``StoreUnavailable``
-    wherever the world, not the data, is at fault.
+    wherever the world, not the data, is at fault, and ``StoreClosed`` after ``close``.
+
+    A call that is cancelled may or may not still take effect, as a whole; an ``append`` always does,
+    in its turn. Calls wait in no bounded queue here: each caller waits for its own call, and bounds
+    what it has not yet stored.
     """
 
     async def append(self, entries: Sequence[Entry]) -> None:
         """Make all entries durable, in one transaction; return only when they are.
 
-        Idempotent by (document, position): the first one written stays. After an error, all or
-        none of them are stored: call again with the same entries.
+        Idempotent by (document, position): the first one written stays, and an entry that a snapshot
+        already holds is never seen again. After an error, all or none of them are stored: call again
+        with the same entries.
         """
 
     async def load(self, document: str) -> Stored:
@@ -90,7 +108,8 @@ class Store(Protocol):
     async def replace(self, document: str, snapshot: Snapshot, *, generation: int) -> bool:
         """Store ``snapshot`` and delete the entries up to its position, in one transaction.
 
-        Returns False, and changes nothing, unless the stored generation is still ``generation``.
+        Returns False, and changes nothing, unless the stored generation is still ``generation`` (0
+        where there is no snapshot); on success it grows by one. Positions of snapshots never go back.
         """
 
     async def backlog(self) -> Sequence[Backlog]:
@@ -100,4 +119,7 @@ class Store(Protocol):
         """Give the space of deleted entries back to the system."""
 
     async def close(self) -> None:
-        """Finish what was begun and release everything; idempotent."""
+        """Finish the calls under way and release everything; idempotent.
+
+        A ``backlog`` or ``reclaim`` under way may end with ``StoreClosed``.
+        """

@@ -6,7 +6,10 @@ writes straight to the transport, ``asgi`` runs on any ASGI server through ``rec
 
 from typing import Protocol
 
-__all__ = ["Frame", "Sink", "Transport"]
+__all__ = ["DIRECT", "Frame", "Sink", "Transport"]
+
+DIRECT = "cowrite.direct"
+"""The ASGI extension of a server that lets connections bypass ``receive`` and ``send``."""
 
 
 class Frame:
