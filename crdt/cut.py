@@ -123,7 +123,7 @@ class Cut:
         return known if span is None else max(known, span.end)
 
     def _take(self, client: int, clock: int, start: int, reader: StructReader) -> None:
-        self.nesting.record(client, clock, reader)
+        self.nesting.record(client, clock, self._known(client), reader)
         self._size_bytes += reader.position - start
         span = self._spans.get(client)
         if span is None:

@@ -6,11 +6,12 @@ state) is complete only because the gate lets nothing in that would have to wait
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from pycrdt import Doc, Text, TransactionEvent, merge_updates
 
 from crdt.cut import PIECE_LIMIT_BYTES, Cut, Piece
-from crdt.errors import CowriteError, Malformed
+from crdt.errors import CowriteError, Malformed, ProtocolError
 from crdt.gate import Inspection
 from crdt.nesting import Nesting
 from crdt.state_vector import StateVector, decode_state_vector, encode_state_vector
@@ -74,16 +75,18 @@ class Document:
         return encode_state_vector(self.clocks)
 
     def encode(self) -> Update:
-        """Return the whole document as one update."""
-        return Update(self._doc.get_update())
+        """Return the whole document as one update; raises ``DocumentBroken``."""
+        with _yrs():
+            return Update(self._doc.get_update())
 
     def diff(self, state_vector: bytes) -> Update:
         """Return what a peer with ``state_vector`` lacks, and every deletion.
 
-        Raises ``Malformed`` when the bytes are not a state vector.
+        Raises ``Malformed`` when the bytes are not a state vector, and ``DocumentBroken``.
         """
         decode_state_vector(state_vector)
-        return Update(self._doc.get_update(state_vector))
+        with _yrs():
+            return Update(self._doc.get_update(state_vector))
 
     def intake(self, update: bytes, *, is_complete: bool = False) -> "Intake":
         """Begin to take ``update``; ``is_complete`` for a sync step 2, which repeats known deletions."""
@@ -112,11 +115,23 @@ class Document:
         except ValueError as error:
             # Raised while decoding, before anything is integrated.
             raise Malformed("yrs cannot decode the update") from error
-        except (KeyboardInterrupt, SystemExit):
-            raise
         except BaseException as error:
-            # A panic of yrs is a BaseException; an invalid parent is a RuntimeError after a partial commit.
-            raise DocumentBroken("yrs failed while integrating") from error
+            raise _as_broken(error) from error
+
+
+def _as_broken(error: BaseException) -> BaseException:
+    """A panic of yrs is a BaseException; an invalid parent is a RuntimeError after a partial commit."""
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return error
+    return DocumentBroken("yrs failed")
+
+
+@contextmanager
+def _yrs() -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        raise _as_broken(error) from error
 
 
 def _update_of(event: TransactionEvent) -> Update:
@@ -152,7 +167,7 @@ class Intake:
         yield from inspection.steps()
         repeats_deletes = self._is_complete and bool(inspection.deletes)
         if inspection.fits and not repeats_deletes and len(self._update) <= PIECE_LIMIT_BYTES:
-            if self._update != EMPTY_UPDATE:
+            if inspection.ends or inspection.deletes:
                 yield self._take_whole(inspection)
             return
         cut = Cut(inspection, document.clocks, document.nesting)
@@ -162,7 +177,14 @@ class Intake:
 
     def run(self) -> list[Update]:
         """Take the update without a pause and return the accepted parts; raises as ``steps``."""
-        return [part for part in self.steps() if part is not None]
+        parts: list[Update] = []
+        try:
+            parts += filter(None, self.steps())
+        except ProtocolError as error:
+            if parts:
+                raise DocumentBroken("refused in part: the document holds what the log never will") from error
+            raise
+        return parts
 
     def _take_whole(self, inspection: Inspection) -> Update:
         document = self._document

@@ -96,4 +96,4 @@ class Inspection:
             for _ in range(count):
                 clock = reader.clock
                 reader.read_struct(client)
-                nesting.record(client, clock, reader)
+                nesting.record(client, clock, self._clocks.get(client, 0), reader)

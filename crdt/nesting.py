@@ -29,15 +29,19 @@ class Nesting:
         self.deepest = base
         self._runs: dict[int, tuple[list[int], list[int]]] = {}
 
-    def record(self, client: int, clock: int, reader: StructReader) -> None:
+    def record(self, client: int, clock: int, known: int, reader: StructReader) -> None:
         """Note the struct that ``reader`` has just read at (``client``, ``clock``).
 
-        Clocks of one client ascend, or start again where a refused update left off. Raises
-        ``TooLarge`` above ``MAX_DEPTH``.
+        ``known`` is the client's clock in the document: what was known before stays where it was,
+        whatever a repetition says. Clocks of one client ascend, or start again where a refused
+        update left off. Raises ``TooLarge`` above ``MAX_DEPTH``.
         """
-        if not self.deepest and reader.parent is None:
+        if reader.clock <= known or not self.deepest and reader.parent is None:
             return
-        depth = self._depth_of(reader)
+        if clock < known:
+            clock, depth = known, self._depth_at(client, known - 1)
+        else:
+            depth = self._depth_of(reader)
         if depth > MAX_DEPTH:
             raise TooLarge("shared types nest too deeply")
         self.deepest = max(self.deepest, depth)
@@ -52,8 +56,8 @@ class Nesting:
     def _depth_of(self, reader: StructReader) -> int:
         if reader.parent is not None:
             return self._depth_at(*reader.parent) + 1
-        origin = reader.left or reader.right
-        return 0 if origin is None else self._depth_at(*origin)
+        # yrs passes over a left origin that was collected: the deeper one is never less than the truth.
+        return max((self._depth_at(*origin) for origin in (reader.left, reader.right) if origin), default=0)
 
     def _depth_at(self, client: int, clock: int) -> int:
         runs = self._runs.get(client)

@@ -9,14 +9,17 @@ Rules of the machine (references/protocol.md, S1–S9):
 - an acknowledgement waits while anything earlier from the peer is held back (S6).
 """
 
+from bisect import insort
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TypeAlias, assert_never
 
 from crdt.awareness import Awareness
 from crdt.cut import PIECE_LIMIT_BYTES
 from crdt.document import Document, Intake
+from crdt.errors import ProtocolError, TooLarge
 from crdt.messages import (
     AwarenessQuery,
     AwarenessUpdate,
@@ -45,6 +48,9 @@ HELD_LIMIT = 64
 HELD_LIMIT_BYTES = 262_144
 HELD_LIMIT_S = 30.0
 """The bounds of what one peer may have held back (S5)."""
+
+STATUS_LIMIT_BYTES = 64
+"""The largest payload of a sync status, which clients fill with a counter (S7)."""
 
 UNANSWERED_LIMIT = 1_024
 """The most acknowledgements that wait; beyond it the oldest are dropped, for a later one covers them."""
@@ -109,6 +115,9 @@ class _Held:
     since: float
 
 
+_age = attrgetter("since")
+
+
 class Session:
     """One peer on one document. All methods are synchronous and return what must happen, in order.
 
@@ -145,6 +154,8 @@ class Session:
             case SyncStep2(update):
                 return self._take(update, now, is_complete=True)
             case SyncStatus(payload):
+                if len(payload) > STATUS_LIMIT_BYTES:
+                    raise TooLarge("sync status too large")
                 self._unanswered.append(payload)
                 return self._answer()
             case AwarenessQuery():
@@ -162,9 +173,15 @@ class Session:
         """Try again what is held back and may have become possible; drop what is too old (S5)."""
         effects: list[Effect] = []
         for held in [held for held in self._held if self._may_go_on(held)]:
-            self._held.remove(held)
             intake = self._document.intake(held.update)
-            effects += map(Accepted, intake.run())
+            try:
+                effects += map(Accepted, intake.run())
+            except ProtocolError:
+                if effects:
+                    # What was accepted must get out; the next call comes back here and raises.
+                    return effects
+                raise
+            self._held.remove(held)
             effects += self._hold(intake, held.since)
         effects += self._discard(now)
         return effects + self._answer()
@@ -199,10 +216,11 @@ class Session:
     def _hold(self, intake: Intake, since: float) -> list[Effect]:
         if intake.rest is None or any(held.update == intake.rest for held in self._held):
             return []
-        self._held.append(_Held(intake.rest, intake.gaps, since))
+        self._asked = self._asked if self._held else frozenset()
+        insort(self._held, _Held(intake.rest, intake.gaps, since), key=_age)
         if intake.gaps <= self._asked:
             return []
-        self._asked = intake.gaps
+        self._asked |= intake.gaps
         return [Reply(SyncStep1(self._document.state_vector))]
 
     def _may_go_on(self, held: _Held) -> bool:

@@ -63,6 +63,7 @@ def _serve(settings: Settings) -> int:
         # Liveness is ours: uvicorn's ping ends whoever is paused (references/protocol.md, T5).
         ws_ping_interval=None,
         lifespan="on",
+        timeout_graceful_shutdown=10,
         log_config=None,
         access_log=False,
     )

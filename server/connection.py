@@ -15,7 +15,7 @@ from crdt.dialects import Dialect
 from crdt.document import DocumentBroken
 from crdt.errors import CloseCode, ProtocolError
 from crdt.messages import AwarenessUpdate, Message, SyncStatus
-from crdt.session import UNANSWERED_LIMIT, Effect, Session
+from crdt.session import UNANSWERED_LIMIT, Effect, SendDiff, Session
 from crdt.state_vector import StateVector
 from server.health import Health
 from server.member import PauseReason
@@ -88,7 +88,7 @@ class Connection:
         self._room.catch_up(self)
         if self._asked is not None:
             asked, self._asked = self._asked, None
-            self.answer(asked)
+            self._perform(lambda: [SendDiff(asked)])
 
     def connection_lost(self, *, clean: bool) -> None:
         """Leave the room; idempotent."""
@@ -128,7 +128,12 @@ class Connection:
         if self._health.is_behind:
             self._asked = state_vector
         else:
-            self._room.answer(self, state_vector)
+            try:
+                self._room.answer(self, state_vector)
+            except DocumentBroken:
+                # Not this peer's fault: it comes back and finds the document loaded anew.
+                self.close(CloseCode.RESTART)
+                self._room.owner.broken(self._room)
 
     def acknowledge(self, position: int, payload: bytes) -> None:
         """Send ``payload`` back when ``stored`` reaches ``position``."""
@@ -139,6 +144,10 @@ class Connection:
         while self._acks and self._acks[0][0] <= position:
             self.send(Frame(self._dialect.encode(SyncStatus(self._acks.popleft()[1]))))
         return bool(self._acks)
+
+    def retry(self) -> None:
+        """Try again what the session holds back."""
+        self._perform(lambda: self.session.retry(self._loop.time()))
 
     def ingest(self, steps: Iterator[list[Effect]]) -> None:
         """Drive a large update in slices; nothing else is read from the peer meanwhile."""
@@ -210,4 +219,4 @@ class Connection:
             if self._health.wants_keepalive(now, self._room.fanned_out_at):
                 self.write(Frame(self._dialect.encode(AwarenessUpdate(b"\x00"))))
             if self.session.waits:
-                self._perform(lambda: self.session.retry(now))
+                self.retry()

@@ -41,6 +41,9 @@ class Member(Reader, Protocol):
     def stored(self, position: int) -> bool:
         """Learn that everything up to ``position`` is durable; tell whether anything still waits."""
 
+    def retry(self) -> None:
+        """Try again what the session holds back."""
+
     def ingest(self, steps: Iterator[list[Effect]]) -> None:
         """Drive a large update in slices, reading nothing more meanwhile."""
 

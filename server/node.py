@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from crdt.dialects.y_websocket import YWebsocket
@@ -60,9 +61,9 @@ class Node:
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             node = cls(settings, store, tasks)
             workers = [
-                tasks.create_task(node.log.run()),
-                tasks.create_task(node.compactor.run()),
-                tasks.create_task(node._tick()),
+                tasks.create_task(_or_stop(node.log.run())),
+                tasks.create_task(_or_stop(node.compactor.run())),
+                tasks.create_task(_or_stop(node._tick())),
             ]
             try:
                 yield node
@@ -103,3 +104,12 @@ class Node:
                 connection.tick(now)
             for room in self.rooms:
                 room.expire()
+
+
+async def _or_stop(work: Coroutine[None, None, None]) -> None:
+    """Stop the server when one of its workers fails: rather no server than one that forgets."""
+    try:
+        await work
+    except Exception:
+        logger.critical("stopping, for a part of the server failed", exc_info=True)
+        signal.raise_signal(signal.SIGTERM)

@@ -165,7 +165,7 @@ class Room:
         """Try again what waited for something that may have come (S5)."""
         holding, self._holding = self._holding, set()
         for member in holding:
-            self.perform(member, member.session.retry(self._loop.time()))
+            member.retry()
         if self._waiting:
             self._waiting = take_all(self.document, self._waiting, self._accept)
 

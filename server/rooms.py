@@ -7,7 +7,7 @@ before it is durable.
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 
 from crdt.dialects import Dialect
@@ -57,6 +57,7 @@ class Rooms:
         self._grace_s = grace_s
         self._loop = asyncio.get_running_loop()
         self._slots: dict[str, _Slot] = {}
+        self._started: set[asyncio.Task[None]] = set()
 
     def __iter__(self) -> Iterator[Room]:
         """Go through the live rooms."""
@@ -73,7 +74,7 @@ class Rooms:
         if slot is None:
             slot = self._slots[name] = _Slot(name, self._loop.create_future())
             slot.available.set()
-            self._tasks.create_task(self._open(slot))
+            self._start(self._open(slot))
         slot.users += 1
         if slot.unloading is not None:
             slot.unloading.cancel()
@@ -111,11 +112,14 @@ class Rooms:
         slot.room.set_result(Room(slot.name, loaded, self, self._log, self._dialect))
 
     def _unload(self, slot: _Slot) -> None:
-        slot.unloading = self._tasks.create_task(self._unload_settled(slot))
+        slot.unloading = self._start(self._unload_settled(slot))
 
     async def _unload_settled(self, slot: _Slot) -> None:
         # A joiner cancels this task; between the last check and the deletion nothing can come in.
-        room = slot.room.result()
+        try:
+            room = await asyncio.shield(slot.room)
+        except (StoreUnavailable, DocumentUnreadable):
+            return
         await room.settle()
         if slot.users:
             return
@@ -135,7 +139,7 @@ class Rooms:
         if slot.available.is_set():
             slot.available.clear()
             room.pause(PauseReason.RELOAD)
-            self._tasks.create_task(self._reload(slot, room))
+            self._start(self._reload(slot, room))
 
     async def _reload(self, slot: _Slot, room: Room) -> None:
         logger.warning("loading the document anew", extra={"document": room.name})
@@ -161,7 +165,15 @@ class Rooms:
             await room.settle()
 
     def close(self) -> None:
-        """Start no more unloading; idempotent."""
+        """Stop opening, unloading and reloading; idempotent."""
         for slot in self._slots.values():
             if slot.unloading is not None:
                 slot.unloading.cancel()
+        for task in self._started:
+            task.cancel()
+
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = self._tasks.create_task(work)
+        self._started.add(task)
+        task.add_done_callback(self._started.discard)
+        return task
