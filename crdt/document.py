@@ -13,6 +13,7 @@ from pycrdt import Doc, Text, TransactionEvent, merge_updates
 from crdt.cut import PIECE_LIMIT_BYTES, Cut, Piece
 from crdt.errors import CowriteError, Malformed, ProtocolError
 from crdt.gate import Inspection
+from crdt.keystroke import read_keystroke
 from crdt.nesting import Nesting
 from crdt.state_vector import StateVector, decode_state_vector, encode_state_vector
 from crdt.update import EMPTY_UPDATE, Update
@@ -91,6 +92,33 @@ class Document:
     def intake(self, update: bytes, *, is_complete: bool = False) -> "Intake":
         """Begin to take ``update``; ``is_complete`` for a sync step 2, which repeats known deletions."""
         return Intake(self, update, is_complete=is_complete)
+
+    def take_keystroke(self, update: bytes) -> bool:
+        """Take ``update`` if it is a keystroke that fits at once; False leaves it to ``intake``.
+
+        Raises ``Malformed`` or ``DocumentBroken``.
+        """
+        keystroke = read_keystroke(update)
+        if keystroke is None:
+            return False
+        client, clock, end, left, right, is_deletion = keystroke
+        clocks = self.clocks
+        known = clocks.get(client, 0)
+        if is_deletion:
+            if end > known:
+                return False
+            self._apply(update)
+            return True
+        if (
+            clock != known
+            or (left is not None and left[1] >= clocks.get(left[0], 0))
+            or (right is not None and right[1] >= clocks.get(right[0], 0))
+            or self.nesting.deepest
+        ):
+            return False
+        self._apply(update)
+        clocks[client] = end
+        return True
 
     def apply(self, piece: Piece) -> None:
         """Integrate what the gate let through; raises ``Malformed`` or ``DocumentBroken``."""

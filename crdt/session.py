@@ -20,6 +20,7 @@ from crdt.awareness import Awareness
 from crdt.cut import PIECE_LIMIT_BYTES
 from crdt.document import Document, Intake
 from crdt.errors import ProtocolError, TooLarge
+from crdt.keystroke import KEYSTROKE_LIMIT_BYTES
 from crdt.messages import (
     AwarenessQuery,
     AwarenessUpdate,
@@ -192,6 +193,8 @@ class Session:
         return [Announce(gone)] if gone else []
 
     def _take(self, update: Update, now: float, *, is_complete: bool) -> list[Effect]:
+        if len(update) <= KEYSTROKE_LIMIT_BYTES and not is_complete and self._document.take_keystroke(update):
+            return [Accepted(update)]
         intake = self._document.intake(update, is_complete=is_complete)
         if len(update) > PIECE_LIMIT_BYTES:
             return [Ingest(self._ingest(intake, now, is_complete=is_complete))]

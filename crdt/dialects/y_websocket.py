@@ -22,6 +22,9 @@ from crdt.update import Update
 
 __all__ = ["YWebsocket"]
 
+MESSAGES_LIMIT = 16
+"""The most messages in one frame (M7): a byte that asks for the whole presence is cheap to repeat."""
+
 
 class YWebsocket:
     """The ``Dialect`` of stock y-websocket clients."""
@@ -37,6 +40,8 @@ class YWebsocket:
         while not decoder.is_at_end:
             if decoder.end - decoder.position == 1 and frame[-1] == 0:
                 break
+            if len(messages) == MESSAGES_LIMIT:
+                raise Malformed("too many messages in a frame")
             message = _read_message(decoder)
             if message is not None:
                 messages.append(message)
