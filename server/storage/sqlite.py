@@ -137,13 +137,11 @@ class SqliteStore:
     def _commit(self, connection: sqlite3.Connection, calls: Sequence[_Append]) -> None:
         rows.append(connection, self._ids, [row for call in calls for row in call.rows])
 
-    async def _quarantine(self, document: str, positions: Sequence[int]) -> None:
+    async def _quarantine(self, document: str, row_ids: Sequence[int]) -> None:
         try:
-            moved = await self._writer.run(partial(rows.quarantine, document=document, positions=positions))
+            moved = await self._writer.run(partial(rows.quarantine, document=document, row_ids=row_ids))
         except (StoreUnavailable, StoreClosed) as error:
-            _log.error(
-                "damaged entries left in place: document %r, positions %s: %s", document, positions, error
-            )
+            _log.error("%d damaged entries left in place: document %r: %s", len(row_ids), document, error)
             return
         for position in moved:
-            _log.error("damaged entry moved to quarantine: document %r, position %d", document, position)
+            _log.error("damaged entry moved to quarantine: document %r, position %r", document, position)

@@ -3,7 +3,6 @@
 import sqlite3
 import zlib
 from collections.abc import Sequence
-from itertools import chain
 from typing import NamedTuple
 
 from server.storage import Backlog, DocumentUnreadable, Entry, Snapshot, Stored
@@ -22,7 +21,6 @@ __all__ = [
 ]
 
 _IDS_LIMIT = 10_000
-_ROWS_PER_INSERT = 64
 _DOCUMENTS_PER_PAGE = 100
 _PAGES_PER_STEP = 256
 
@@ -54,20 +52,17 @@ def append(connection: sqlite3.Connection, ids: dict[str, int], rows: Sequence[R
     with transaction(connection):
         if len(ids) > _IDS_LIMIT:
             ids.clear()
-        for name in {row.document for row in rows} - ids.keys():
-            ids[name] = _document_id(connection, name)
-        # Each statement lets go of the interpreter lock once, and beside a busy event loop it takes
-        # milliseconds to get it back: many rows in one statement, not executemany.
-        for start in range(0, len(rows), _ROWS_PER_INSERT):
-            values = [(ids[name], *rest) for name, *rest in rows[start : start + _ROWS_PER_INSERT]]
-            places = ", ".join(["(?, ?, ?, ?)"] * len(values))
-            connection.execute(
-                f"INSERT OR IGNORE INTO entries VALUES {places}", list(chain.from_iterable(values))
-            )
+        for row in rows:
+            if row.document not in ids:
+                ids[row.document] = _document_id(connection, row.document)
+        connection.executemany(
+            "INSERT INTO entries VALUES (?, ?, ?, ?) ON CONFLICT (document, position) DO NOTHING",
+            [(ids[name], *rest) for name, *rest in rows],
+        )
 
 
 def read(connection: sqlite3.Connection, document: str) -> tuple[Stored, list[int]]:
-    """Read one document at one point in time, and the positions of the entries that are damaged.
+    """Read one document at one point in time, and the row ids of the entries that are damaged.
 
     Raises ``DocumentUnreadable`` if its snapshot is damaged.
     """
@@ -78,38 +73,37 @@ def read(connection: sqlite3.Connection, document: str) -> tuple[Stored, list[in
         snapshot, generation = _read_snapshot(connection, document, found[0])
         folded = snapshot.position if snapshot else 0
         rows = connection.execute(
-            """SELECT position, checksum, payload FROM entries
+            """SELECT rowid, position, checksum, payload FROM entries
             WHERE document = ? AND position > ? ORDER BY position""",
             (found[0], folded),
         ).fetchall()
-        (set_aside,) = connection.execute(
-            "SELECT coalesce(max(position), 0) FROM quarantine WHERE document = ?", found
-        ).fetchone()
-    damaged = {position for position, *proof in rows if not _is_intact(_place(document, position), *proof)}
-    intact = [Entry(document, position, payload) for position, _, payload in rows if position not in damaged]
-    last_position = max(folded, set_aside, rows[-1][0] if rows else 0)
-    return Stored(snapshot, generation, intact, last_position), sorted(damaged)
+        last_position = max(folded, _last_position(connection, found[0]))
+    intact, damaged = [], []
+    for row_id, position, checksum, payload in rows:
+        if _is_intact(_place(document, position), checksum, payload):
+            intact.append(Entry(document, position, payload))
+        else:
+            damaged.append(row_id)
+    return Stored(snapshot, generation, intact, last_position), damaged
 
 
-def quarantine(connection: sqlite3.Connection, document: str, positions: Sequence[int]) -> list[int]:
+def quarantine(connection: sqlite3.Connection, document: str, row_ids: Sequence[int]) -> list[int]:
     """Move those of the entries that are still there and damaged; return their positions."""
     moved = []
     with transaction(connection):
-        document_id = _document_id(connection, document)
-        for position in positions:
-            place = (document_id, position)
-            proof = connection.execute(
-                "SELECT checksum, payload FROM entries WHERE document = ? AND position = ?", place
+        for row_id in row_ids:
+            row = connection.execute(
+                "SELECT document, position, checksum, payload FROM entries WHERE rowid = ?", (row_id,)
             ).fetchone()
-            if proof is None or _is_intact(_place(document, position), *proof):
+            if row is None or _is_intact(_place(document, row[1]), *row[2:]):
                 continue
             connection.execute(
                 """INSERT INTO quarantine (document, position, checksum, payload, reason)
                 VALUES (?, ?, ?, ?, 'checksum')""",
-                (*place, *proof),
+                row,
             )
-            connection.execute("DELETE FROM entries WHERE document = ? AND position = ?", place)
-            moved.append(position)
+            connection.execute("DELETE FROM entries WHERE rowid = ?", (row_id,))
+            moved.append(row[1])
     return moved
 
 
@@ -150,13 +144,13 @@ def backlog_page(connection: sqlite3.Connection, after: int) -> tuple[list[Backl
     SQLite takes the length of a large payload from the row's header, without reading it.
     """
     rows = connection.execute(
-        """SELECT document, name, count(*), sum(length(entries.payload))
+        """SELECT document, name, count(*), coalesce(sum(length(entries.payload)), 0)
         FROM entries JOIN documents ON documents.id = document LEFT JOIN snapshots USING (document)
         WHERE document > ? AND entries.position > coalesce(snapshots.position, 0)
         GROUP BY document ORDER BY document LIMIT ?""",
         (after, _DOCUMENTS_PER_PAGE),
     ).fetchall()
-    page = [Backlog(name.decode(), count, size_bytes) for _, name, count, size_bytes in rows]
+    page = [Backlog(name.decode(errors="replace"), count, size_bytes) for _, name, count, size_bytes in rows]
     return page, rows[-1][0] if len(rows) == _DOCUMENTS_PER_PAGE else None
 
 
@@ -184,6 +178,16 @@ def _document_id(connection: sqlite3.Connection, name: str) -> int:
     created = connection.execute("INSERT INTO documents (name) VALUES (?)", (name,)).lastrowid
     assert created is not None
     return created
+
+
+def _last_position(connection: sqlite3.Connection, document_id: int) -> int:
+    rows = connection.execute(
+        """SELECT max(position) FROM entries WHERE document = ?1
+        UNION ALL SELECT max(position) FROM quarantine WHERE document = ?1""",
+        (document_id,),
+    )
+    # Damage can turn a position into anything.
+    return max((position for (position,) in rows if isinstance(position, int)), default=0)
 
 
 def _read_snapshot(

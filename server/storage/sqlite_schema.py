@@ -28,8 +28,8 @@ _TABLES = (
         document INTEGER PRIMARY KEY, generation INTEGER NOT NULL, position INTEGER NOT NULL,
         depth INTEGER NOT NULL, checksum INTEGER NOT NULL, payload BLOB NOT NULL)""",
     """CREATE TABLE quarantine (
-        id INTEGER PRIMARY KEY, document INTEGER NOT NULL, position INTEGER NOT NULL, checksum INTEGER,
-        payload BLOB, reason TEXT NOT NULL, at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP)""",
+        id INTEGER PRIMARY KEY, document INTEGER, position INTEGER, checksum INTEGER, payload BLOB,
+        reason TEXT NOT NULL, at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP)""",
     "CREATE INDEX quarantine_by_position ON quarantine (document, position)",
 )
 
@@ -68,7 +68,7 @@ class Database:
     def prepare(self) -> None:
         """Create the file where there is none, and check it where there is one.
 
-        Raises ``SchemaTooNew``, ``StoreDamaged`` or ``StoreUnavailable``; the file is unchanged then.
+        Raises ``SchemaTooNew``, ``StoreDamaged`` or ``StoreUnavailable``; what was there is unchanged then.
         """
         with explained(), closing(self._connect("rwc")) as connection:
             version = int(_pragma(connection, "user_version"))
@@ -78,10 +78,7 @@ class Database:
                 )
             if version == 0:
                 self._create(connection)
-            # A name that its index has lost would load as an empty document.
-            damage = _pragma(connection, "integrity_check(documents)")
-            if damage != "ok":
-                raise StoreDamaged(f"{self.path} is damaged: {damage}")
+            self._check(connection)
 
     def connect(self) -> sqlite3.Connection:
         """Open one connection to the file that ``prepare`` left.
@@ -118,6 +115,17 @@ class Database:
                 connection.execute(table)
             connection.execute(f"PRAGMA user_version = {_VERSION}")
 
+    def _check(self, connection: sqlite3.Connection) -> None:
+        tables = connection.execute(
+            "SELECT sql FROM sqlite_master WHERE sql NOT NULL ORDER BY rowid"
+        ).fetchall()
+        if [text for (text,) in tables] != [text.encode() for text in _TABLES]:
+            raise StoreDamaged(f"{self.path} is damaged: its tables are not as they were made")
+        # A name that its index has lost would load as an empty document.
+        damage = _pragma(connection, "integrity_check(documents)")
+        if damage != "ok":
+            raise StoreDamaged(f"{self.path} is damaged: {damage}")
+
 
 @contextmanager
 def transaction(
@@ -142,8 +150,11 @@ def explained() -> Iterator[None]:
         if kind in _UNAVAILABLE:
             raise StoreUnavailable(str(error)) from error
         raise
+    except UnicodeDecodeError as error:
+        # SQLite's message quotes what it could not read, and Python could not read that either.
+        raise StoreDamaged("the schema is damaged") from error
 
 
 def _pragma(connection: sqlite3.Connection, text: str) -> str:
     (value,) = connection.execute(f"PRAGMA {text}").fetchone()
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
