@@ -47,6 +47,7 @@ class Sink(Protocol):
 
     Order: any number of ``message_received``, ``text_received``, ``pause_writing`` and
     ``resume_writing`` (these two in turns), then exactly one ``connection_lost``, then nothing.
+    An exception is our bug: it is logged, and that one connection closed with 1011.
     """
 
     def message_received(self, payload: bytes) -> None:
@@ -69,7 +70,11 @@ class Transport(Protocol):
     """One accepted WebSocket."""
 
     async def serve(self, sink: Sink) -> None:
-        """Deliver to ``sink``, what was received earlier first, until the connection is over."""
+        """Deliver to ``sink``, what was received earlier first, until the connection is over.
+
+        Called once; reading goes on even if it was paused before. The sink has heard
+        ``connection_lost`` when this returns, also when it is cancelled, which aborts.
+        """
 
     def write(self, frame: Frame) -> None:
         """Queue one message; never blocks, never raises, drops it when the connection is over."""
@@ -78,13 +83,21 @@ class Transport(Protocol):
         """Send a WebSocket ping where the server lets us; the peer's stack answers by itself."""
 
     def pause_reading(self) -> None:
-        """Stop delivering messages (what is in flight may still come); idempotent."""
+        """Stop reading; idempotent.
+
+        Not one message more is delivered until ``resume_reading``: what the transport holds already
+        (at most one read of the socket) is kept, and a ``connection_lost`` that comes meanwhile waits
+        until it is delivered. Nothing is kept any longer after ``close`` and ``abort``.
+        """
 
     def resume_reading(self) -> None:
-        """Deliver again; idempotent."""
+        """Read again, what was kept first; never calls the sink from within; idempotent."""
 
     def close(self, code: int, reason: str) -> None:
-        """Send a close frame after what is queued and end the connection; idempotent."""
+        """Send a close frame after what is queued and end the connection; idempotent.
+
+        What is received or written afterwards is dropped. The peer has 10 seconds to read and answer.
+        """
 
     def abort(self) -> None:
         """End the connection at once, dropping what is queued; idempotent."""
@@ -98,4 +111,4 @@ class Transport(Protocol):
         """What is queued and not yet taken by the kernel."""
 
     def take_activity(self) -> bool:
-        """Tell whether any byte was received since the last call."""
+        """Tell whether any byte was received since the last call (always, where nobody can tell)."""
