@@ -1,0 +1,138 @@
+"""Stock y-websocket clients see who is there, and nobody flickers (silence and losses included)."""
+
+import asyncio
+
+import pytest
+
+from tests.interop.peers import PYCRDT, Room
+from tests.support.clients import VERSIONS, StockClient
+from tests.support.polling import poll
+from tests.support.pycrdt_client import PycrdtClient
+
+each_version = pytest.mark.parametrize("version", VERSIONS)
+OBSERVER = VERSIONS[0]
+AT_ONCE_S = 1.0
+SILENCE_S = 40.0
+GRACE_IS_OVER_S = 3.0
+"""Longer than a server waits for a client that was cut off before it announces it as gone."""
+
+
+async def wait_present(observer: StockClient, client_id: int, name: str, timeout_s: float = 5.0) -> None:
+    """Wait until ``observer`` sees the client under ``name``."""
+
+    async def is_present() -> bool:
+        return (await observer.awareness()).get(client_id) == {"user": name}
+
+    await poll(is_present, timeout_s, f"{name} is present")
+
+
+async def wait_gone(observer: StockClient, client_id: int, timeout_s: float) -> None:
+    """Wait until ``observer`` does not see the client."""
+
+    async def is_gone() -> bool:
+        return client_id not in await observer.awareness()
+
+    await poll(is_gone, timeout_s, f"client {client_id} is gone")
+
+
+@each_version
+async def test_presence_is_seen_both_ways(room: Room, version: str) -> None:
+    """Each sees the other's state, and its changes, though neither ever asks."""
+    client = await room.enter_stock(version, "client")
+    observer = await room.enter_stock(OBSERVER, "observer")
+    client_id, observer_id = await client.client_id(), await observer.client_id()
+
+    await client.set_awareness({"user": "client"})
+    await observer.set_awareness({"user": "observer"})
+    await wait_present(observer, client_id, "client")
+    await wait_present(client, observer_id, "observer")
+    await client.set_awareness({"user": "client renamed"})
+
+    await wait_present(observer, client_id, "client renamed")
+
+
+@each_version
+async def test_newcomer_sees_who_is_there(room: Room, version: str) -> None:
+    """The server tells a newcomer about everybody at once: stock clients never ask, and renew every 15 s."""
+    present = await room.enter_stock(version, "present")
+    await present.set_awareness({"user": "present"})
+    await present.acknowledge()
+
+    newcomer = await room.enter_stock(version, "newcomer")
+
+    await wait_present(newcomer, await present.client_id(), "present", AT_ONCE_S)
+
+
+@each_version
+async def test_clean_leave_is_seen_at_once(room: Room, version: str) -> None:
+    """Who closes with a close frame is gone from the others' lists at once, and comes back likewise."""
+    client = await room.enter_stock(version, "client")
+    observer = await room.enter_stock(OBSERVER, "observer")
+    client_id = await client.client_id()
+    await client.set_awareness({"user": "client"})
+    await wait_present(observer, client_id, "client")
+
+    await client.disconnect()
+    await wait_gone(observer, client_id, AT_ONCE_S)
+
+    await client.connect()
+    await wait_present(observer, client_id, "client")
+    await client.destroy()
+    await wait_gone(observer, client_id, AT_ONCE_S)
+
+
+async def test_client_that_is_cut_off_and_returns_never_leaves_the_list(room: Room) -> None:
+    """A connection lost without a close frame, and back at once, is no reason to flicker, in any version."""
+    observer = await room.enter_stock(OBSERVER, "observer")
+    cut = [await room.enter_stock(version, f"cut {version}") for version in VERSIONS]
+    ids = [await client.client_id() for client in cut]
+    for client, client_id in zip(cut, ids, strict=True):
+        await client.set_awareness({"user": client.name})
+        await wait_present(observer, client_id, client.name)
+    seen_before = len(await observer.history("present"))
+
+    for client in cut:
+        await client.cut()
+    for client in cut:
+        await _wait_returned(client)
+    # Nothing tells that an announcement will not come: the time in which it could has to pass.
+    await asyncio.sleep(GRACE_IS_OVER_S)
+    await cut[0].insert(0, "back")
+    await observer.wait_text("back")
+
+    seen_since = (await observer.history("present"))[seen_before:]
+    assert all(set(ids) <= _as_ids(seen) for seen in seen_since), (
+        f"somebody of {ids} was away in {seen_since}"
+    )
+    assert set(ids) <= set(await observer.awareness())
+
+
+async def test_silence_drops_nobody(room: Room) -> None:
+    """Longer than the clients' 30 s watchdog nobody says anything: none reconnects, none is dropped."""
+    silent = [await room.enter_stock(version, f"silent {version}") for version in VERSIONS]
+    program = await room.enter(PYCRDT, "program")
+    assert isinstance(program, PycrdtClient)
+    for client in silent:
+        # Renewals of presence are traffic too; without a state there is none.
+        await client.set_awareness(None)
+
+    await asyncio.sleep(SILENCE_S)
+
+    for client in silent:
+        assert await client.history("status") == ["connecting", "connected"], client.name
+    assert program.is_connected
+    await program.insert(0, "still here")
+    for client in silent:
+        await client.wait_text("still here")
+
+
+async def _wait_returned(client: StockClient) -> None:
+    async def has_returned() -> bool:
+        return (await client.history("sync")) == [True, False, True]
+
+    await poll(has_returned, 10.0, f"{client.name} has returned")
+
+
+def _as_ids(seen: object) -> set[object]:
+    assert isinstance(seen, list)
+    return set(seen)

@@ -1,0 +1,63 @@
+/**
+ * Any number of stock clients in one process, driven over stdin and stdout.
+ *
+ * A command is one line {id, client, do, ...arguments}, its answer one line {id, value} or
+ * {id, error}. Commands to different clients run side by side; answers come as they are ready.
+ */
+
+import { Buffer } from 'node:buffer'
+import { createInterface } from 'node:readline'
+import * as Y from 'yjs'
+import { StockClient } from './stock.mjs'
+
+const clients = new Map()
+
+const COMMANDS = {
+  connect: client => client.provider.connect(),
+  disconnect: client => client.provider.disconnect(),
+  cut: client => client.cut(),
+
+  insert: (client, { index, text }) => client.text.insert(index, text),
+  delete: (client, { index, length }) => client.text.delete(index, length),
+  type: (client, { patches, acknowledgeEvery }) => client.type(patches, acknowledgeEvery),
+  apply: (client, { update }) => Y.applyUpdate(client.doc, Buffer.from(update, 'base64')),
+  text: client => client.text.toString(),
+  clientId: client => client.doc.clientID,
+  clocks: client => Object.fromEntries(Y.decodeStateVector(Y.encodeStateVector(client.doc))),
+
+  setAwareness: (client, { state }) => client.provider.awareness.setLocalState(state),
+  awareness: client => Object.fromEntries(client.provider.awareness.getStates()),
+  history: client => client.history,
+
+  acknowledged: client => client.acknowledged,
+  acknowledge: (client, { timeoutMs }) => client.acknowledge(timeoutMs),
+  waitText: (client, { text, timeoutMs }) => client.until(() => client.text.toString() === text, timeoutMs),
+  waitSynced: (client, { timeoutMs }) => client.until(() => client.provider.synced, timeoutMs)
+}
+
+const run = async ({ client: name, do: command, ...rest }) => {
+  if (command === 'open') {
+    clients.set(name, new StockClient(rest))
+    return
+  }
+  const client = clients.get(name)
+  if (client === undefined) throw new Error(`no client ${name}`)
+  if (command === 'destroy') {
+    clients.delete(name)
+    client.destroy()
+    return
+  }
+  return COMMANDS[command](client, rest)
+}
+
+const answer = async line => {
+  const { id, ...command } = JSON.parse(line)
+  try {
+    const value = await run(command)
+    process.stdout.write(JSON.stringify({ id, value: value ?? null }) + '\n')
+  } catch (error) {
+    process.stdout.write(JSON.stringify({ id, error: error.stack }) + '\n')
+  }
+}
+
+createInterface({ input: process.stdin }).on('line', answer).on('close', () => process.exit(0))

@@ -1,0 +1,187 @@
+"""Stock Yjs clients in Node, driven from Python (tests/node/client.mjs)."""
+
+import asyncio
+import json
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self, cast
+
+from tests.support.node import start_program
+
+__all__ = ["VERSIONS", "AwarenessState", "NodeClients", "Patch", "StockClient"]
+
+VERSIONS = ("3.1.0", "3.0.0", "2.1.0")
+"""The y-websocket providers that stand side by side in tests/node."""
+
+Patch = tuple[int, int, str]
+"""Position, how much is deleted, what is inserted."""
+AwarenessState = Mapping[str, object]
+
+WAIT_LIMIT_S = 15.0
+ANSWER_LIMIT_S = 120.0
+
+
+class NodeClients:
+    """One Node process that holds any number of stock clients; all are gone when the context ends."""
+
+    async def __aenter__(self) -> Self:
+        self._process = await start_program("client.mjs")
+        self._answers: dict[int, asyncio.Future[object]] = {}
+        self._asked = 0
+        self._reader = asyncio.create_task(self._read_answers())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        await self._process.wait()
+        await self._reader
+
+    async def open(
+        self,
+        name: str,
+        url: str,
+        document: str,
+        *,
+        version: str = VERSIONS[0],
+        client_id: int | None = None,
+        connect: bool = True,
+    ) -> "StockClient":
+        """Open a client with a provider of ``version`` on a document of its own; ``name`` is unique here."""
+        client = StockClient(self, name)
+        await self.ask(
+            name,
+            "open",
+            version=version,
+            url=url,
+            document=document,
+            connect=connect,
+            **_given(clientId=client_id),
+        )
+        return client
+
+    async def ask(self, client: str, command: str, **arguments: object) -> object:
+        """Send one command and return its answer; fail when Node reports an error."""
+        self._asked += 1
+        request = {"id": self._asked, "client": client, "do": command, **arguments}
+        answer = self._answers[self._asked] = asyncio.get_running_loop().create_future()
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        await self._process.stdin.drain()
+        async with asyncio.timeout(ANSWER_LIMIT_S):
+            return await answer
+
+    async def _read_answers(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            answer = json.loads(line)
+            waiting = self._answers.pop(answer["id"])
+            if waiting.done():
+                continue
+            if "error" in answer:
+                waiting.set_exception(AssertionError(answer["error"]))
+            else:
+                waiting.set_result(answer["value"])
+        for waiting in self._answers.values():
+            waiting.cancel("the Node process ended")
+
+
+class StockClient:
+    """One document with its provider; the methods are those of Y.Text, Awareness and the provider."""
+
+    def __init__(self, node: NodeClients, name: str) -> None:
+        self._node = node
+        self.name = name
+
+    async def connect(self) -> None:
+        """Let the provider connect, and keep connecting."""
+        await self._ask("connect")
+
+    async def disconnect(self) -> None:
+        """Close with a close frame and stay away."""
+        await self._ask("disconnect")
+
+    async def cut(self) -> None:
+        """End the TCP connection without a close frame; the provider comes back by itself."""
+        await self._ask("cut")
+
+    async def destroy(self) -> None:
+        """Leave for good: the provider withdraws its awareness and closes."""
+        await self._ask("destroy")
+
+    async def insert(self, index: int, text: str) -> None:
+        """Insert into the text in one transaction; positions count UTF-16 units."""
+        await self._ask("insert", index=index, text=text)
+
+    async def delete(self, index: int, length: int) -> None:
+        """Delete from the text in one transaction; positions count UTF-16 units."""
+        await self._ask("delete", index=index, length=length)
+
+    async def type(self, patches: Sequence[Patch], *, acknowledge_every: int | None = None) -> None:
+        """Type patches, a transaction each; return when the socket has taken most of it.
+
+        With ``acknowledge_every`` the client asks for an acknowledgement after that many edits each,
+        as long as it is synced.
+        """
+        await self._ask("type", patches=patches, **_given(acknowledgeEvery=acknowledge_every))
+
+    async def apply(self, update: bytes) -> None:
+        """Apply an update to the client's document by hand, as a local edit."""
+        await self._ask("apply", update=b64encode(update).decode())
+
+    async def text(self) -> str:
+        """Return the text that the client shows."""
+        return cast(str, await self._ask("text"))
+
+    async def client_id(self) -> int:
+        """Return the id under which the client edits and is present."""
+        return cast(int, await self._ask("clientId"))
+
+    async def clocks(self) -> dict[int, int]:
+        """Return the client's state vector."""
+        answer = cast(dict[str, int], await self._ask("clocks"))
+        return {int(client): clock for client, clock in answer.items()}
+
+    async def set_awareness(self, state: AwarenessState | None) -> None:
+        """Replace the client's own awareness state."""
+        await self._ask("setAwareness", state=state)
+
+    async def awareness(self) -> dict[int, AwarenessState]:
+        """Return everybody whom the client sees, itself too."""
+        answer = cast(dict[str, AwarenessState], await self._ask("awareness"))
+        return {int(client): state for client, state in answer.items()}
+
+    async def history(self, kind: str) -> list[object]:
+        """Return the values of one kind of event so far, in order.
+
+        Kinds: ``status``, ``sync``, ``close`` and ``closed`` (the code), ``present`` (who was seen
+        after each change of awareness), ``sync step 1`` (one for each that came in).
+        """
+        events = cast(list[tuple[str, object]], await self._ask("history"))
+        return [value for event, value in events if event == kind]
+
+    async def acknowledged(self) -> int:
+        """Return the own clock up to which the server has confirmed the client's edits."""
+        return cast(int, await self._ask("acknowledged"))
+
+    async def acknowledge(self, timeout_s: float = WAIT_LIMIT_S) -> None:
+        """Ask the server to confirm all edits until now (message 102), and wait for the answer."""
+        assert await self._ask("acknowledge", timeoutMs=1000 * timeout_s), f"{self.name}: not acknowledged"
+
+    async def wait_text(self, text: str, timeout_s: float = WAIT_LIMIT_S) -> None:
+        """Wait until the client shows exactly ``text``."""
+        if not await self._ask("waitText", text=text, timeoutMs=1000 * timeout_s):
+            assert await self.text() == text, f"{self.name} does not show the text"
+
+    async def wait_synced(self, timeout_s: float = WAIT_LIMIT_S) -> None:
+        """Wait until the provider calls itself synced."""
+        assert await self._ask("waitSynced", timeoutMs=1000 * timeout_s), f"{self.name}: not synced"
+
+    async def _ask(self, command: str, **arguments: object) -> object:
+        return await self._node.ask(self.name, command, **arguments)
+
+
+def _given(**arguments: object) -> dict[str, object]:
+    return {name: value for name, value in arguments.items() if value is not None}

@@ -1,0 +1,44 @@
+"""Node and the packages under ``tests/node``: found, or the test is skipped with a sentence."""
+
+import asyncio
+import shutil
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+
+from tests.support.require import require
+
+__all__ = ["NODE_PROGRAMS", "run_program", "start_program"]
+
+NODE_PROGRAMS = Path(__file__).parents[1] / "node"
+LINE_LIMIT_BYTES = 64 * 1024 * 1024
+
+
+async def start_program(name: str, *arguments: str) -> Process:
+    """Start a client program with its input and output connected; its errors go where the test's go."""
+    return await asyncio.create_subprocess_exec(
+        _node(), str(NODE_PROGRAMS / name), *arguments, stdin=PIPE, stdout=PIPE, limit=LINE_LIMIT_BYTES
+    )
+
+
+async def run_program(name: str, *arguments: str, timeout_s: float) -> bytes:
+    """Run a client program to its end and return what it printed; fail when it fails or takes too long."""
+    process = await start_program(name, *arguments)
+    try:
+        async with asyncio.timeout(timeout_s):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, f"{name} ended with {process.returncode}"
+    return output
+
+
+def _node() -> str:
+    beside_python = Path(sys.executable).with_name("node")
+    node = str(beside_python) if beside_python.exists() else shutil.which("node")
+    require(node, "the Yjs clients need Node 20.19 or later on the PATH")
+    require((NODE_PROGRAMS / "node_modules").is_dir(), "the Yjs clients need `npm ci` in tests/node")
+    assert node is not None
+    return node

@@ -1,0 +1,172 @@
+"""The server as a process of its own, to be killed and started again like an operator's."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import quote
+
+import psutil
+
+from tests.support.polling import poll_blocking
+
+__all__ = ["COWRITE", "ServerProcess", "free_port", "is_port_free"]
+
+COWRITE = Path(sys.executable).with_name("cowrite")
+"""The console script of the environment that runs the tests."""
+
+START_LIMIT_S = 30.0
+STOP_LIMIT_S = 30.0
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_port_free(port: int) -> bool:
+    """Tell whether a new server could listen on ``port``; ended connections do not count."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+class ServerProcess:
+    """One ``cowrite serve`` on one data folder; keeps its port over restarts.
+
+    As a context manager it starts at entry and is gone, with all its children, at exit. Its log is
+    printed then, which pytest shows when the test fails. Methods block: in a coroutine, call them
+    through ``asyncio.to_thread``.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        port: int | None = None,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.data = data
+        self.port = port if port is not None else free_port()
+        self.log = data.with_name(f"{data.name}.log")
+        """Everything that every run printed."""
+        self._command = [str(COWRITE), "serve", "--host", "127.0.0.1", "--port", str(self.port)]
+        self._command += ["--data", str(data), *arguments]
+        self._environment = {**os.environ, **(environment or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def http_url(self) -> str:
+        """Where the server listens, without a trailing slash."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws_root(self) -> str:
+        """What a y-websocket provider is given as its server URL."""
+        return f"ws://127.0.0.1:{self.port}/ws"
+
+    def ws_url(self, document: str) -> str:
+        """Return where ``document`` is connected to."""
+        return f"{self.ws_root}/{quote(document, safe='')}"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        return self._running.pid
+
+    def start(self) -> None:
+        """Start the server and wait until it is ready; it must not be running."""
+        assert self._process is None, "the server runs already"
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stdout=log, stderr=subprocess.STDOUT
+            )
+        poll_blocking(self._is_ready, START_LIMIT_S, "the server is ready")
+
+    def kill(self) -> None:
+        """Kill the server as ``kill -9`` does; its children are left on their own."""
+        self._running.kill()
+        self._running.wait()
+        self._process = None
+
+    def stop(self) -> int:
+        """Ask the server to end, as ``kill`` does, wait for it, and return its exit code."""
+        self._running.send_signal(signal.SIGTERM)
+        code = self._running.wait(timeout=STOP_LIMIT_S)
+        self._process = None
+        return code
+
+    def restart(self) -> None:
+        """Start again on the same port and data folder; kill it first if it runs."""
+        if self._process is not None:
+            self.kill()
+        self.start()
+
+    def children(self) -> list[psutil.Process]:
+        """Return every process below the server at this moment."""
+        try:
+            return list(psutil.Process(self.pid).children(recursive=True))
+        except psutil.NoSuchProcess:
+            return []
+
+    def rss_bytes(self) -> int:
+        """Return the resident memory of the server and all its children together; 0 when it is down."""
+        if self._process is None:
+            return 0
+        total = 0
+        for pid in [self.pid, *(child.pid for child in self.children())]:
+            try:
+                total += psutil.Process(pid).memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+        return total
+
+    def __enter__(self) -> "ServerProcess":
+        try:
+            self.start()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._process is not None:
+            children = self.children()
+            self.kill()
+            for child in children:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+        print(f"--- log of the server on {self.data} ---")
+        print(self.log.read_text(errors="replace"))
+
+    @property
+    def _running(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None, "the server does not run"
+        return self._process
+
+    def _is_ready(self) -> bool:
+        assert self._running.poll() is None, f"the server ended while starting:\n{self.log.read_text()}"
+        try:
+            with urllib.request.urlopen(f"{self.http_url}/readyz", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
