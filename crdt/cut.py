@@ -11,12 +11,16 @@ from heapq import heappop, heappush
 
 from crdt.gate import SLICE, Inspection
 from crdt.nesting import Nesting
+from crdt.surrogates import SurrogatePairs
 from crdt.update import SKIP, DeleteRange, Run, StructReader, Update, encode_update
 
 __all__ = ["PIECE_LIMIT_BYTES", "Cut", "Piece"]
 
 PIECE_LIMIT_BYTES = 65_536
 """Larger updates are inspected in slices and taken in pieces of about this size (a struct is whole)."""
+
+RANGES_A_PIECE = 2_048
+"""Deleted ranges in one piece: in a document of 800,000 structs yrs takes 0.1 s for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Cut:
     inspection: Inspection
     clocks: Mapping[int, int]
     nesting: Nesting
+    pairs: SurrogatePairs
     rest: Update | None = None
     """After the last piece: what waits for something unknown."""
     gaps: frozenset[tuple[int, int]] = frozenset()
@@ -70,6 +75,8 @@ class Cut:
     _waiting: dict[int, list[tuple[int, int, _Section]]] = field(default_factory=dict)
     """For each client a heap of sections, by the clock that it must reach before they go on."""
     _size_bytes: int = 0
+    _split: list[DeleteRange] = field(default_factory=list)
+    """Pairs that the next struct would split."""
 
     def pieces(self) -> Iterator[Piece | None]:
         """Yield what can be integrated, in order; None is a place to pause. Raises ``TooLarge``."""
@@ -78,6 +85,9 @@ class Cut:
         while queue:
             section = queue.popleft()
             while section.left and (need := self._pass(section)) is None:
+                if self._split:
+                    yield self._hand_out()
+                    yield self._delete_split()
                 queue.extend(self._woken(section.client))
                 passed += 1
                 if self._size_bytes >= PIECE_LIMIT_BYTES or passed % SLICE == 0:
@@ -104,7 +114,8 @@ class Cut:
         known = self._known(client)
         if reader.kind != SKIP and reader.clock > known:
             need = (client, clock) if clock > known else self._missing(reader)
-            if need is not None:
+            self._split = [] if need else self.pairs.split_by(reader)
+            if need is not None or self._split:
                 reader.position, reader.clock = start, clock
                 return need
             self._take(client, clock, start, reader)
@@ -124,6 +135,7 @@ class Cut:
 
     def _take(self, client: int, clock: int, start: int, reader: StructReader) -> None:
         self.nesting.record(client, clock, self._known(client), reader)
+        self.pairs.record(client, clock, reader)
         self._size_bytes += reader.position - start
         span = self._spans.get(client)
         if span is None:
@@ -152,18 +164,25 @@ class Cut:
         self._size_bytes = 0
         return Piece(encode_update(runs), ends)
 
+    def _delete_split(self) -> Piece:
+        for pair in self._split:
+            self.pairs.forget(pair)
+        return Piece(encode_update((), self._split), {})
+
     def _delete_pieces(self) -> Iterator[Piece]:
         ready: list[DeleteRange] = []
         held: list[DeleteRange] = []
         for client, clock, end in self.inspection.deletes:
             known = self.clocks.get(client, 0)
             if clock < known:
-                ready.append(DeleteRange(client, clock, min(end, known)))
+                ready.append(self.pairs.widen(DeleteRange(client, clock, min(end, known))))
             if end > known:
                 held.append(DeleteRange(client, max(clock, known), end))
-        ranges_a_piece = PIECE_LIMIT_BYTES // 8
-        for index in range(0, len(ready), ranges_a_piece):
-            yield Piece(encode_update((), ready[index : index + ranges_a_piece]), {})
+            if len(ready) == RANGES_A_PIECE:
+                yield Piece(encode_update((), ready), {})
+                ready = []
+        if ready:
+            yield Piece(encode_update((), ready), {})
         self._keep_rest(held)
 
     def _keep_rest(self, held: list[DeleteRange]) -> None:

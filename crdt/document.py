@@ -2,7 +2,7 @@
 
 The log is the truth and the Doc a cache of it: what the Doc says of itself (state vector, diff, full
 state) is complete only because the gate lets nothing in that would have to wait
-(references/protocol.md, G1–G5). Knows no peer, no room, no store.
+(references/protocol.md, G1–G6). Knows no peer, no room, no store.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +16,7 @@ from crdt.gate import Inspection
 from crdt.keystroke import read_keystroke
 from crdt.nesting import Nesting
 from crdt.state_vector import StateVector, decode_state_vector, encode_state_vector
+from crdt.surrogates import SurrogatePairs
 from crdt.update import EMPTY_UPDATE, Update
 
 __all__ = ["Document", "DocumentBroken", "Intake", "merge"]
@@ -41,13 +42,14 @@ def merge(updates: list[Update]) -> Update:
 class Document:
     """The live state of one document. All methods are synchronous; none keeps its arguments."""
 
-    __slots__ = ("_doc", "clocks", "nesting")
+    __slots__ = ("_doc", "clocks", "nesting", "pairs")
 
     def __init__(self) -> None:
         self._doc: Doc[Text] = Doc()
         self.clocks: dict[int, int] = {}
         """For each client the next clock expected from it: the state vector, without asking yrs."""
         self.nesting = Nesting()
+        self.pairs = SurrogatePairs()
 
     @classmethod
     def from_snapshot(cls, snapshot: bytes, depth: int) -> "Document":
@@ -59,11 +61,13 @@ class Document:
         document._apply(snapshot)
         document.clocks = decode_state_vector(document._doc.get_state())
         document.nesting = Nesting(depth)
+        document.pairs.record_all(snapshot)
         return document
 
     def become(self, other: "Document") -> None:
         """Take over the state of ``other``, which must not be used afterwards."""
-        self._doc, self.clocks, self.nesting = other._doc, other.clocks, other.nesting
+        self._doc, self.clocks = other._doc, other.clocks
+        self.nesting, self.pairs = other.nesting, other.pairs
 
     @property
     def depth(self) -> int:
@@ -99,25 +103,14 @@ class Document:
         Raises ``Malformed`` or ``DocumentBroken``.
         """
         keystroke = read_keystroke(update)
-        if keystroke is None:
+        if keystroke is None or not keystroke.fits(self.clocks, self.pairs):
             return False
         client, clock, end, left, right, is_deletion = keystroke
-        clocks = self.clocks
-        known = clocks.get(client, 0)
-        if is_deletion:
-            if end > known:
-                return False
-            self._apply(update)
-            return True
-        if (
-            clock != known
-            or (left is not None and left[1] >= clocks.get(left[0], 0))
-            or (right is not None and right[1] >= clocks.get(right[0], 0))
-            or self.nesting.deepest
-        ):
-            return False
+        if self.nesting.deepest and not is_deletion:
+            self.nesting.record_text(client, clock, left, right)
         self._apply(update)
-        clocks[client] = end
+        if not is_deletion:
+            self.clocks[client] = end
         return True
 
     def apply(self, piece: Piece) -> None:
@@ -191,14 +184,14 @@ class Intake:
         ``Malformed`` or ``TooLarge``, and ``DocumentBroken`` when the document must be loaded anew.
         """
         document = self._document
-        inspection = Inspection(self._update, document.clocks)
+        inspection = Inspection(self._update, document.clocks, document.pairs)
         yield from inspection.steps()
         repeats_deletes = self._is_complete and bool(inspection.deletes)
         if inspection.fits and not repeats_deletes and len(self._update) <= PIECE_LIMIT_BYTES:
             if inspection.ends or inspection.deletes:
                 yield self._take_whole(inspection)
             return
-        cut = Cut(inspection, document.clocks, document.nesting)
+        cut = Cut(inspection, document.clocks, document.nesting, document.pairs)
         for piece in cut.pieces():
             yield None if piece is None else self._take(piece)
         self.rest, self.gaps = cut.rest, cut.gaps
@@ -216,8 +209,8 @@ class Intake:
 
     def _take_whole(self, inspection: Inspection) -> Update:
         document = self._document
-        if inspection.nests or document.nesting.deepest:
-            inspection.record_nesting(document.nesting)
+        if inspection.nests or inspection.has_pairs or document.nesting.deepest:
+            inspection.record(document.nesting)
         document.apply(Piece(inspection.update, inspection.ends))
         return inspection.update
 

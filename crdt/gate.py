@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from crdt.errors import Malformed
 from crdt.nesting import Nesting
+from crdt.surrogates import SurrogatePairs
 from crdt.update import SKIP, DeleteRange, StructReader, Update, read_delete_set
 
 __all__ = ["SLICE", "Inspection"]
@@ -23,12 +24,24 @@ class Inspection:
     Nothing is recorded before ``steps`` has ended, so a malformed update leaves no trace.
     """
 
-    __slots__ = ("_clocks", "deletes", "ends", "fits", "nests", "reader", "sections", "update")
+    __slots__ = (
+        "_clocks",
+        "_pairs",
+        "deletes",
+        "ends",
+        "fits",
+        "has_pairs",
+        "nests",
+        "reader",
+        "sections",
+        "update",
+    )
 
-    def __init__(self, update: bytes, clocks: Mapping[int, int]) -> None:
+    def __init__(self, update: bytes, clocks: Mapping[int, int], pairs: SurrogatePairs) -> None:
         self.update = Update(update)
         self.reader = StructReader(update)
         self._clocks = clocks
+        self._pairs = pairs
         self.ends: dict[int, int] = {}
         """What the update would make known, for each of its clients."""
         self.sections: list[tuple[int, int, int, int, int]] = []
@@ -38,6 +51,8 @@ class Inspection:
         """Whether everything is new and can be integrated struct by struct, as it stands."""
         self.nests = False
         """Whether any struct sits in a type that is not a root."""
+        self.has_pairs = False
+        """Whether any text holds a surrogate pair."""
 
     def steps(self) -> Iterator[None]:
         """Walk the update, pausing now and then; raises ``Malformed``."""
@@ -62,8 +77,13 @@ class Inspection:
             self.deletes.append(deleted)
             if not self._knows(deleted.client, deleted.end - 1):
                 self.fits = False
+            if self._pairs and self._pairs.widen(deleted) != deleted:
+                self.fits = False
             if index % SLICE == 0:
                 yield
+        if self.has_pairs and (self.deletes or sum(count for _, _, count, _, _ in self.sections) > 1):
+            # It may split its own pairs.
+            self.fits = False
 
     def _walk_section(self, client: int, count: int) -> Iterator[None]:
         reader = self.reader
@@ -74,6 +94,8 @@ class Inspection:
                 self.fits = False
             if reader.parent is not None:
                 self.nests = True
+            if reader.pairs:
+                self.has_pairs = True
             ends[client] = reader.clock
             if index % SLICE == 0:
                 yield
@@ -83,13 +105,14 @@ class Inspection:
             (reader.left is None or self._knows(*reader.left))
             and (reader.right is None or self._knows(*reader.right))
             and (reader.parent is None or self._knows(*reader.parent))
+            and not (self._pairs and self._pairs.split_by(reader))
         )
 
     def _knows(self, client: int, clock: int) -> bool:
         return clock < self._clocks.get(client, 0) or clock < self.ends.get(client, 0)
 
-    def record_nesting(self, nesting: Nesting) -> None:
-        """Note where the structs of a fitting update sit; raises ``TooLarge``."""
+    def record(self, nesting: Nesting) -> None:
+        """Note where the structs of a fitting update sit and its pairs; raises ``TooLarge``."""
         for client, clock, count, start, _ in self.sections:
             reader = StructReader(self.update, start)
             reader.clock = clock
@@ -97,3 +120,4 @@ class Inspection:
                 clock = reader.clock
                 reader.read_struct(client)
                 nesting.record(client, clock, self._clocks.get(client, 0), reader)
+                self._pairs.record(client, clock, reader)

@@ -5,9 +5,11 @@ accepts only; whatever it does not recognise, malformed updates among them, is t
 """
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from crdt.encoding import Decoder
+from crdt.surrogates import SurrogatePairs
 from crdt.update import CLOCK_LIMIT
 
 __all__ = ["KEYSTROKE_LIMIT_BYTES", "Keystroke", "read_keystroke"]
@@ -42,6 +44,18 @@ class Keystroke(NamedTuple):
     right: tuple[int, int] | None
     """Origins, as (client, clock)."""
     is_deletion: bool
+
+    def fits(self, clocks: Mapping[int, int], pairs: SurrogatePairs) -> bool:
+        """Whether a document that knows ``clocks`` and ``pairs`` can take it at once (G1, G2, G6)."""
+        client, clock, end, left, right, is_deletion = self
+        known = clocks.get(client, 0)
+        if is_deletion:
+            return end <= known and not (pairs and (pairs.splits(client, clock) or pairs.splits(client, end)))
+        if clock != known:
+            return False
+        if left is not None and (left[1] >= clocks.get(left[0], 0) or pairs.splits(left[0], left[1] + 1)):
+            return False
+        return right is None or not (right[1] >= clocks.get(right[0], 0) or pairs.splits(*right))
 
 
 _clients: dict[bytes, int] = {}

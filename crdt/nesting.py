@@ -40,11 +40,22 @@ class Nesting:
             return
         if clock < known:
             clock, depth = known, self._depth_at(client, known - 1)
+        elif reader.parent is not None:
+            depth = self._depth_at(*reader.parent) + 1
         else:
-            depth = self._depth_of(reader)
+            depth = self._depth_beside(reader.left, reader.right)
         if depth > MAX_DEPTH:
             raise TooLarge("shared types nest too deeply")
         self.deepest = max(self.deepest, depth)
+        self._put(client, clock, depth)
+
+    def record_text(
+        self, client: int, clock: int, left: tuple[int, int] | None, right: tuple[int, int] | None
+    ) -> None:
+        """Note new text at (``client``, ``clock``) beside what is known."""
+        self._put(client, clock, self._depth_beside(left, right))
+
+    def _put(self, client: int, clock: int, depth: int) -> None:
         clocks, depths = self._runs.setdefault(client, ([], []))
         while clocks and clocks[-1] >= clock:
             clocks.pop()
@@ -53,11 +64,11 @@ class Nesting:
             clocks.append(clock)
             depths.append(depth)
 
-    def _depth_of(self, reader: StructReader) -> int:
-        if reader.parent is not None:
-            return self._depth_at(*reader.parent) + 1
+    def _depth_beside(self, left: tuple[int, int] | None, right: tuple[int, int] | None) -> int:
         # yrs passes over a left origin that was collected: the deeper one is never less than the truth.
-        return max((self._depth_at(*origin) for origin in (reader.left, reader.right) if origin), default=0)
+        return max(
+            0 if left is None else self._depth_at(*left), 0 if right is None else self._depth_at(*right)
+        )
 
     def _depth_at(self, client: int, clock: int) -> int:
         runs = self._runs.get(client)

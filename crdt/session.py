@@ -14,11 +14,21 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 from crdt.awareness import Awareness
 from crdt.cut import PIECE_LIMIT_BYTES
 from crdt.document import Document, Intake
+from crdt.effects import (
+    Accepted,
+    Acknowledge,
+    Announce,
+    Discarded,
+    Effect,
+    Ingest,
+    Reply,
+    SendDiff,
+)
 from crdt.errors import ProtocolError, TooLarge
 from crdt.keystroke import KEYSTROKE_LIMIT_BYTES
 from crdt.messages import (
@@ -30,7 +40,6 @@ from crdt.messages import (
     SyncStep2,
     SyncUpdate,
 )
-from crdt.state_vector import StateVector
 from crdt.update import Update
 
 __all__ = [
@@ -55,58 +64,6 @@ STATUS_LIMIT_BYTES = 64
 
 UNANSWERED_LIMIT = 1_024
 """The most acknowledgements that wait; beyond it the oldest are dropped, for a later one covers them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """Send ``message`` to the peer."""
-
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class SendDiff:
-    """Answer the peer's sync step 1: send what it lacks, as a sync step 2."""
-
-    state_vector: StateVector
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """``update`` is in the document now: log it and send it to everybody, in this order."""
-
-    update: Update
-
-
-@dataclass(frozen=True, slots=True)
-class Announce:
-    """The presence of ``clients`` changed: send it to everybody."""
-
-    clients: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledge:
-    """Send ``payload`` back as soon as everything accepted so far is durable."""
-
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Discarded:
-    """A held-back update of ``size_bytes`` was dropped: count it, log it."""
-
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ingest:
-    """A large update: drive ``steps``, pausing between them, before the peer's next message."""
-
-    steps: "Iterator[list[Effect]]"
-
-
-Effect: TypeAlias = Reply | SendDiff | Accepted | Announce | Acknowledge | Discarded | Ingest
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +130,7 @@ class Session:
     def retry(self, now: float) -> list[Effect]:
         """Try again what is held back and may have become possible; drop what is too old (S5)."""
         effects: list[Effect] = []
-        for held in [held for held in self._held if self._may_go_on(held)]:
+        while (held := next(filter(self._may_go_on, self._held), None)) is not None:
             intake = self._document.intake(held.update)
             try:
                 effects += map(Accepted, intake.run())

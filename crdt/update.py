@@ -6,7 +6,7 @@ sees it, because yrs trusts lengths, recurses without a limit and merges what Yj
 (references/protocol.md, U1–U12).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, NewType
 
 from crdt.encoding import Decoder, encode_var_uint
@@ -39,14 +39,15 @@ JUMP_LIMIT = 2**24
 GC, DELETED, JSON, BINARY, STRING, EMBED, FORMAT, TYPE, ANY, DOC, SKIP = range(11)
 
 _KIND, _PARENT_SUB, _RIGHT, _LEFT = 0x1F, 0x20, 0x40, 0x80
-_NAMED_TYPES = (3, 5)
-_LAST_TYPE = 6
+_XML_ELEMENT = 3
+_TYPES = (0, 1, 2, _XML_ELEMENT, 4, 6)
+"""All of Yjs but XmlHook, whose name yrs does not read: what follows it would be misread (U4)."""
 
 
 class StructReader(Decoder):
     """Reads the structs of one section after another; the attributes describe the latest one."""
 
-    __slots__ = ("clock", "kind", "left", "length", "parent", "right")
+    __slots__ = ("clock", "kind", "left", "length", "pairs", "parent", "right")
 
     clock: int
     """Where the next struct starts; set it at the start of a section."""
@@ -57,6 +58,8 @@ class StructReader(Decoder):
     """Origins, as (client, clock)."""
     parent: tuple[int, int] | None
     """The type that holds it, where that is an item named by its id."""
+    pairs: Sequence[int]
+    """Where in its text the second halves of surrogate pairs stand."""
 
     def read_section_header(self) -> tuple[int, int]:
         """Read (number of structs, client) and set ``clock``."""
@@ -73,6 +76,7 @@ class StructReader(Decoder):
         kind = info & _KIND
         self.kind = kind
         self.left = self.right = self.parent = None
+        self.pairs = ()
         if kind in (GC, SKIP):
             if info != kind:
                 raise Malformed("flags on a struct that has none")
@@ -158,18 +162,22 @@ class StructReader(Decoder):
             length = len(content)
         else:
             try:
-                length = len(content.decode().encode("utf-16-le")) // 2
+                text = content.decode()
             except UnicodeDecodeError as error:
                 raise Malformed("text is not UTF-8") from error
+            units = text.encode("utf-16-le")
+            length = len(units) // 2
+            if length != len(text):
+                self.pairs = [index for index in range(length) if units[2 * index + 1] & 0xFC == 0xDC]
         if not length:
             raise Malformed("struct of length zero")
         return length
 
     def _read_type(self) -> None:
         type_ref = self.read_var_uint()
-        if type_ref > _LAST_TYPE:
+        if type_ref not in _TYPES:
             raise Malformed("unknown shared type")
-        if type_ref in _NAMED_TYPES:
+        if type_ref == _XML_ELEMENT:
             self.read_var_string()
 
 

@@ -1,0 +1,72 @@
+"""What a session wants done, as values: whoever drives it carries them out in order."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from crdt.messages import Message
+from crdt.state_vector import StateVector
+from crdt.update import Update
+
+__all__ = [
+    "Accepted",
+    "Acknowledge",
+    "Announce",
+    "Discarded",
+    "Effect",
+    "Ingest",
+    "Reply",
+    "SendDiff",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Send ``message`` to the peer."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class SendDiff:
+    """Answer the peer's sync step 1: send what it lacks, as a sync step 2."""
+
+    state_vector: StateVector
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """``update`` is in the document now: log it and send it to everybody, in this order."""
+
+    update: Update
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """The presence of ``clients`` changed: send it to everybody."""
+
+    clients: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Send ``payload`` back as soon as everything accepted so far is durable."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """A held-back update of ``size_bytes`` was dropped: count it, log it."""
+
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """A large update: drive ``steps``, pausing between them, before the peer's next message."""
+
+    steps: "Iterator[list[Effect]]"
+
+
+Effect: TypeAlias = Reply | SendDiff | Accepted | Announce | Acknowledge | Discarded | Ingest

@@ -1,0 +1,302 @@
+"""One peer's side of the sync protocol (rules S)."""
+
+import pytest
+
+from crdt.awareness import Awareness
+from crdt.cut import PIECE_LIMIT_BYTES
+from crdt.document import Document
+from crdt.encoding import encode_var_bytes, encode_var_uint
+from crdt.errors import Malformed, ProtocolError, TooLarge
+from crdt.messages import (
+    AwarenessQuery,
+    AwarenessUpdate,
+    Message,
+    SyncStatus,
+    SyncStep1,
+    SyncStep2,
+    SyncUpdate,
+)
+from crdt.session import (
+    HELD_LIMIT,
+    HELD_LIMIT_BYTES,
+    HELD_LIMIT_S,
+    STATUS_LIMIT_BYTES,
+    UNANSWERED_LIMIT,
+    Accepted,
+    Acknowledge,
+    Announce,
+    Discarded,
+    Effect,
+    Ingest,
+    Reply,
+    SendDiff,
+    Session,
+)
+from crdt.state_vector import StateVector, encode_state_vector
+from crdt.update import EMPTY_UPDATE, Update
+from tests.crdt.build import item, section, skip, text, update
+
+
+class Room:
+    """Two peers on one document that holds "hello" by client 1."""
+
+    def __init__(self) -> None:
+        self.document = Document()
+        self.document.intake(update(section(1, 0, text("hello")))).run()
+        self.awareness = Awareness()
+        self.ann = Session(1, self.document, self.awareness)
+        self.bob = Session(2, self.document, self.awareness)
+
+    def ask(self) -> Effect:
+        """The sync step 1 that the room sends at this moment."""
+        return Reply(SyncStep1(self.document.state_vector))
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room()
+
+
+def behind(clock: int, content: str = "x") -> Update:
+    """An edit of client 1 that needs everything of it before ``clock``."""
+    return update(section(1, clock, text(content, left=(1, clock - 1))))
+
+
+def presence(client: int, clock: int, state: bytes = b"{}") -> AwarenessUpdate:
+    entry = encode_var_uint(client) + encode_var_uint(clock) + encode_var_bytes(state)
+    return AwarenessUpdate(b"\x01" + entry)
+
+
+def test_S1_the_server_asks_first(room: Room) -> None:
+    assert room.ann.open() == [Reply(SyncStep1(encode_state_vector({1: 5})))]
+
+
+def test_S2_who_is_here_is_shown_at_once(room: Room) -> None:
+    room.bob.receive(presence(7, 1), 0.0)
+    assert room.ann.open() == [room.ask(), Reply(presence(7, 1))]
+
+
+def test_S3_a_step_1_is_answered_with_what_the_peer_lacks(room: Room) -> None:
+    assert room.ann.receive(SyncStep1(StateVector(b"\x00")), 0.0) == [SendDiff(StateVector(b"\x00"))]
+
+
+@pytest.mark.parametrize("kind", [SyncUpdate, SyncStep2])
+def test_S3_an_edit_is_accepted_as_an_update_and_as_a_step_2(
+    kind: type[SyncUpdate] | type[SyncStep2], room: Room
+) -> None:
+    assert room.ann.receive(kind(behind(5)), 0.0) == [Accepted(behind(5))]
+
+
+def test_S4_offline_edits_with_a_gap_go_in_as_far_as_they_can_and_the_rest_is_asked_for_once(
+    room: Room,
+) -> None:
+    rest = update(section(1, 8, text("b", left=(1, 5))))
+    offline = SyncStep2(update(section(1, 5, text("a", left=(1, 4)), skip(2), text("b", left=(1, 5)))))
+    effects = room.ann.receive(offline, 0.0)
+    assert effects == [Accepted(update(section(1, 5, text("a", left=(1, 4))))), room.ask()]
+    assert room.ann.waits
+    assert room.ann.receive(SyncStep2(rest), 0.1) == []
+    assert room.ann.receive(offline, 0.2) == []
+    assert room.ann.receive(SyncStatus(b"\x01"), 0.3) == []
+
+
+def test_S4_every_gap_is_asked_for_once_however_they_alternate(room: Room) -> None:
+    gaps = [update(section(9, clock, text("x", left=(client, 0)))) for clock in range(3) for client in (7, 8)]
+    answers = [room.ann.receive(SyncUpdate(gap), 0.0) for gap in gaps]
+    asked = [room.ask()]
+    assert answers == [asked, asked, asked, [], [], []]
+
+
+def test_S4_a_new_gap_is_asked_for_after_the_old_one_was_filled(room: Room) -> None:
+    assert room.ann.receive(SyncUpdate(behind(6)), 0.0) == [room.ask()]
+    room.bob.receive(SyncUpdate(behind(5)), 0.0)
+    assert room.ann.retry(0.0) == [Accepted(behind(6))]
+    assert not room.ann.waits
+    assert room.ann.receive(SyncUpdate(behind(8)), 0.0) == [room.ask()]
+
+
+def test_S4_what_is_held_back_goes_on_when_somebody_else_fills_the_gap(room: Room) -> None:
+    room.ann.receive(SyncUpdate(behind(6)), 0.0)
+    assert room.ann.retry(0.0) == []
+    room.bob.receive(SyncUpdate(behind(5)), 0.0)
+    assert room.ann.retry(0.0) == [Accepted(behind(6))]
+    assert room.document.clocks == {1: 7}
+
+
+def test_S4_one_that_goes_on_takes_along_those_that_waited_for_it(room: Room) -> None:
+    """In whichever order they came: nobody calls again for what the peer itself has filled."""
+    last = update(section(8, 0, text("z", left=(7, 0))))
+    middle = update(section(7, 0, text("y", left=(1, 5))))
+    for sent in (last, middle):
+        room.ann.receive(SyncUpdate(sent), 0.0)
+    room.bob.receive(SyncUpdate(behind(5)), 0.0)
+    assert room.ann.retry(0.0) == [Accepted(middle), Accepted(last)]
+    assert not room.ann.waits
+
+
+def test_S5_of_too_many_held_back_updates_the_oldest_is_dropped(room: Room) -> None:
+    for clock in range(HELD_LIMIT):
+        room.ann.receive(SyncUpdate(behind(10 + clock)), float(clock) / 10)
+    assert room.ann.receive(SyncUpdate(behind(100)), 7.0) == [Discarded(len(behind(10)))]
+
+
+def test_S5_of_too_many_held_back_bytes_the_oldest_is_dropped(room: Room) -> None:
+    large = [behind(10 + index, "x" * 60_000) for index in range(4)]
+    for sent in large:
+        room.ann.receive(SyncUpdate(sent), 0.0)
+    assert sum(map(len, large)) < HELD_LIMIT_BYTES
+    last = behind(99, "x" * 30_000)
+    assert room.ann.receive(SyncUpdate(last), 1.0) == [Discarded(len(large[0]))]
+
+
+def test_S5_what_waited_too_long_is_dropped_the_oldest_first(room: Room) -> None:
+    early, late = behind(8), behind(20)
+    room.ann.receive(SyncUpdate(early), 0.0)
+    room.ann.receive(SyncUpdate(late), 10.0)
+    room.bob.receive(SyncUpdate(behind(5)), 0.0)
+    room.ann.retry(11.0)
+    assert room.ann.retry(HELD_LIMIT_S) == []
+    assert room.ann.retry(HELD_LIMIT_S + 0.1) == [Discarded(len(early))]
+    assert room.ann.retry(HELD_LIMIT_S + 10.1) == [Discarded(len(late))]
+    assert not room.ann.waits
+
+
+def test_S5_what_was_dropped_is_acknowledged_only_after_a_whole_step_2(room: Room) -> None:
+    room.ann.receive(SyncUpdate(behind(6)), 0.0)
+    room.ann.receive(SyncStatus(b"\x01"), 0.0)
+    assert room.ann.retry(HELD_LIMIT_S + 1) == [Discarded(len(behind(6)))]
+    assert room.ann.receive(SyncStatus(b"\x02"), 40.0) == []
+    assert room.ann.receive(SyncUpdate(behind(5)), 41.0) == [Accepted(behind(5))]
+    assert room.ann.receive(SyncStatus(b"\x03"), 42.0) == []
+    gapped = SyncStep2(update(section(1, 9, text("z", left=(1, 8)))))
+    assert room.ann.receive(gapped, 43.0) == [room.ask()]
+    whole = SyncStep2(update(section(1, 5, text("xyz", left=(1, 4)))))
+    effects = room.ann.receive(whole, 44.0)
+    assert effects[1:] == [Acknowledge(b"\x01"), Acknowledge(b"\x02"), Acknowledge(b"\x03")]
+    assert not room.ann.waits
+
+
+def test_S6_an_acknowledgement_waits_while_anything_earlier_is_held_back(room: Room) -> None:
+    assert room.ann.receive(SyncStatus(b"\x01"), 0.0) == [Acknowledge(b"\x01")]
+    room.ann.receive(SyncUpdate(behind(6)), 0.0)
+    assert room.ann.receive(SyncStatus(b"\x02"), 0.0) == []
+    assert room.bob.receive(SyncStatus(b"\x09"), 0.0) == [Acknowledge(b"\x09")]
+    room.bob.receive(SyncUpdate(behind(5)), 0.0)
+    assert room.ann.retry(0.0) == [Accepted(behind(6)), Acknowledge(b"\x02")]
+
+
+def test_S7_an_acknowledgement_is_small(room: Room) -> None:
+    room.ann.receive(SyncStatus(b"x" * STATUS_LIMIT_BYTES), 0.0)
+    with pytest.raises(TooLarge):
+        room.ann.receive(SyncStatus(b"x" * (STATUS_LIMIT_BYTES + 1)), 0.0)
+
+
+def test_S7_of_too_many_acknowledgements_the_latest_are_kept(room: Room) -> None:
+    room.ann.receive(SyncUpdate(behind(6)), 0.0)
+    for number in range(UNANSWERED_LIMIT + 5):
+        room.ann.receive(SyncStatus(encode_var_uint(number)), 0.0)
+    room.bob.receive(SyncUpdate(behind(5)), 0.0)
+    answers = room.ann.retry(0.0)[1:]
+    assert answers == [Acknowledge(encode_var_uint(5 + index)) for index in range(UNANSWERED_LIMIT)]
+
+
+def test_S8_a_step_2_that_repeats_what_is_known_is_not_accepted_again(room: Room) -> None:
+    """Every reconnecting client repeats every deletion: the log must not grow by it."""
+    room.ann.receive(SyncUpdate(update(deletes={1: [(0, 2), (4, 1)]})), 0.0)
+    for repeated in (
+        room.document.encode(),
+        EMPTY_UPDATE,
+        update(deletes={1: [(0, 1)]}),
+        update(section(1, 0, text("hello")), deletes={1: [(0, 2), (4, 1)]}),
+    ):
+        assert room.bob.receive(SyncStep2(repeated), 0.0) == []
+
+
+def test_S8_a_new_deletion_among_known_ones_is_accepted_alone(room: Room) -> None:
+    room.ann.receive(SyncUpdate(update(deletes={1: [(0, 2)]})), 0.0)
+    repeated = SyncStep2(update(section(1, 0, text("hello")), deletes={1: [(0, 4)]}))
+    assert room.bob.receive(repeated, 0.0) == [Accepted(update(deletes={1: [(2, 2)]}))]
+
+
+def test_S8_new_structs_are_accepted_without_the_deletions_repeated_beside_them(room: Room) -> None:
+    room.ann.receive(SyncUpdate(update(deletes={1: [(0, 2)]})), 0.0)
+    mixed = SyncStep2(update(section(1, 5, text("x", left=(1, 4))), deletes={1: [(0, 2)]}))
+    assert room.bob.receive(mixed, 0.0) == [Accepted(behind(5))]
+
+
+def test_S9_presence_is_announced_to_everybody_and_withdrawn_at_the_end(room: Room) -> None:
+    assert room.ann.receive(presence(7, 1), 0.0) == [Announce([7])]
+    assert room.ann.receive(AwarenessQuery(), 0.0) == [Reply(presence(7, 1))]
+    assert room.ann.close(1.0, clean=True) == [Announce([7])]
+    assert room.ann.close(1.0, clean=True) == []
+    assert room.bob.receive(AwarenessQuery(), 1.0) == [Reply(AwarenessUpdate(b"\x00"))]
+
+
+def test_S9_after_a_broken_connection_nothing_is_announced_yet(room: Room) -> None:
+    room.ann.receive(presence(7, 1), 0.0)
+    assert room.ann.close(1.0, clean=False) == []
+    assert room.awareness.next_leave == 3.0
+
+
+def test_S9_who_was_seen_leaving_at_that_clock_is_told_and_nobody_else(room: Room) -> None:
+    room.ann.receive(presence(7, 3), 0.0)
+    room.ann.close(1.0, clean=True)
+    assert room.bob.receive(presence(7, 3), 2.0) == [Reply(presence(7, 3, b"null"))]
+
+
+def large_update() -> Update:
+    structs = [text("x" * 100, left=(3, index * 100 - 1) if index else None) for index in range(2_000)]
+    return update(section(3, 0, *structs))
+
+
+def test_G4_a_large_update_is_taken_in_steps_each_with_its_effects(room: Room) -> None:
+    room.ann.receive(SyncUpdate(behind(6)), 0.0)
+    room.ann.receive(SyncStatus(b"\x01"), 0.0)
+    [ingest] = room.ann.receive(SyncStep2(large_update()), 0.0)
+    assert isinstance(ingest, Ingest)
+    steps = list(ingest.steps)
+    parts = [effect.update for step in steps for effect in step if isinstance(effect, Accepted)]
+    assert room.document.clocks == {1: 5, 3: 200_000}
+    assert max(map(len, parts)) < 1.1 * PIECE_LIMIT_BYTES
+    assert steps[-1] == [Acknowledge(b"\x01")]
+
+
+def test_a_broken_update_raises_and_changes_nothing(room: Room) -> None:
+    before = room.document.encode()
+    for broken in (SyncUpdate(Update(behind(5) + b"\x00")), SyncStep2(Update(b"\x01"))):
+        with pytest.raises(Malformed):
+            room.ann.receive(broken, 0.0)
+    assert room.document.encode() == before
+
+
+def test_what_was_accepted_before_a_held_back_update_turned_out_broken_gets_out(room: Room) -> None:
+    """Yrs reads what is held back only when its turn comes."""
+    broken = update(section(2, 0, item(5, b"\x01{", left=(1, 6))))
+    room.ann.receive(SyncUpdate(behind(6)), 0.0)
+    room.ann.receive(SyncUpdate(broken), 0.0)
+    room.bob.receive(SyncUpdate(behind(5)), 0.0)
+    assert room.ann.retry(0.0) == [Accepted(behind(6))]
+    with pytest.raises(Malformed):
+        room.ann.retry(0.0)
+    assert room.document.clocks == {1: 7}
+
+
+def test_S5_a_flood_of_edits_that_can_never_be_taken_costs_a_bounded_amount(room: Room) -> None:
+    """Left to yrs, 3,000 of them are merged again for each new one."""
+    discarded = 0
+    for clock in range(3_000):
+        effects = room.ann.receive(SyncUpdate(behind(1_000 + 2 * clock)), 0.0)
+        discarded += sum(isinstance(effect, Discarded) for effect in effects)
+    assert discarded == 3_000 - HELD_LIMIT
+    assert room.document.encode() == update(section(1, 0, text("hello")))
+
+
+@pytest.mark.parametrize("frame", [SyncUpdate, SyncStep2])
+def test_random_bytes_raise_nothing_but_a_protocol_error(
+    frame: type[SyncUpdate] | type[SyncStep2], room: Room
+) -> None:
+    whole = large_update()[:3_000]
+    for size in range(0, 3_000, 37):
+        message: Message = frame(Update(whole[:size]))
+        with pytest.raises(ProtocolError):
+            room.ann.receive(message, 0.0)
