@@ -70,7 +70,7 @@ class CowriteProtocol(WebSocketsSansIOProtocol):
             max_size=config.ws_max_size,
             logger=logging.getLogger("uvicorn.error"),
         )
-        # S12: at level DEBUG the parser logs the request's path and headers, tokens included.
+        # T8: at level DEBUG the parser logs the request's path and headers, tokens included.
         self.conn.debug = False
         self.has_activity = False
         """Whether anything was received since this was last set to False."""
@@ -86,7 +86,7 @@ class CowriteProtocol(WebSocketsSansIOProtocol):
         async def with_whole_scope(_scope: object, receive: object, send: object) -> object:
             return await app(scope, receive, send)
 
-        # S12: uvicorn logs path and query of self.scope; only the app may see the query.
+        # T8: uvicorn logs path and query of self.scope; only the app may see the query.
         self.scope = {**scope, "query_string": b""}
         self.app = with_whole_scope
         await super().run_asgi()
