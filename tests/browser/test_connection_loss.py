@@ -189,7 +189,7 @@ async def test_ended_access_leaves_the_text_to_be_copied(
 @asynccontextmanager
 async def _page_without_documents(port: int) -> AsyncIterator[None]:
     """Serve the page, as a cache would, where nobody answers its WebSockets."""
-    config = uvicorn.Config(Starlette(routes=page_routes()), port=port, ws="none", log_level="warning")
+    config = uvicorn.Config(Starlette(routes=page_routes()), port=port, ws="none", log_config=None)
     server = uvicorn.Server(config)
 
     async def is_started() -> bool:

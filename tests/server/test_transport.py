@@ -529,7 +529,7 @@ async def test_the_socket_sends_at_once_and_hides_little() -> None:
 
 
 @on_uvloop
-async def test_S12_the_query_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_T8_the_query_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with running("direct") as server:
         client, peer = await server.connect()

@@ -20,7 +20,7 @@ VITEST = ("npm", "--prefix", "frontend-demo", "test", "--", "--reporter=default"
 
 LANES = {
     "interop": ("tests/interop", [*PYTEST, "tests/interop"]),
-    "rest": ("tests", [*PYTEST, "tests", "--ignore=tests/interop", "--ignore=tests/bench"]),
+    "rest": ("tests", [*PYTEST, "tests", "--ignore=tests/interop"]),
     "page": ("frontend-demo/node_modules", [*VITEST, "--outputFile.junit={report}"]),
 }
 """By name: the folder without which the lane is left out, and its command.
