@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -29,12 +30,27 @@ def create_app(settings: Settings | None = None) -> Starlette:
             yield
 
     routes = [
-        WebSocketRoute("/ws/{document:path}", _Documents()),
+        WebSocketRoute("/ws/{document:any}", _Documents()),
         Route("/healthz", _healthz),
         Route("/readyz", _readyz),
         *page_routes(),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
+
+
+class _AnyConvertor(Convertor[str]):
+    """Line breaks too: a name with one is to be refused by the endpoint, with a code that says why."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("any", _AnyConvertor())
 
 
 class _Documents:

@@ -8,6 +8,7 @@ import signal
 import sys
 from argparse import ArgumentParser
 from importlib.metadata import version
+from socket import socket
 
 import uvicorn
 
@@ -17,6 +18,7 @@ from server.compaction import Compactor
 from server.logs import configure
 from server.node import open_store
 from server.settings import Settings, add_options, read_settings
+from server.storage.sqlite import FILE_NAME
 from server.transport.uvicorn import CowriteProtocol
 
 __all__ = ["main"]
@@ -49,6 +51,8 @@ def main() -> None:
 
 
 def _serve(settings: Settings) -> int:
+    # Fails in one sentence, where uvicorn would print a traceback.
+    asyncio.run(_try_store(settings))
     if not _is_loopback(settings.host):
         logger.warning("listening on %s: anybody who reaches it can read and edit everything", settings.host)
     config = uvicorn.Config(
@@ -67,16 +71,38 @@ def _serve(settings: Settings) -> int:
         log_config=None,
         access_log=False,
     )
-    server = uvicorn.Server(config)
-    logger.info("serving on http://%s:%d, documents in %s", settings.host, settings.port, settings.data)
+    server = _Server(config)
     # uvicorn raises the signal again after it has stopped; the exit code is to say whether all was stored.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, lambda *_: None)
-    server.run()
+    try:
+        server.run()
+    except SystemExit:
+        # uvicorn could not listen, and has said why.
+        return 1
     return 0 if server.started and not server.lifespan.should_exit else 1
 
 
+class _Server(uvicorn.Server):
+    """Says where it listens once it does: port 0 is whatever is free."""
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            for listening in self.servers[0].sockets:
+                host, port = listening.getsockname()[:2]
+                logger.info("serving on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+
+
+async def _try_store(settings: Settings) -> None:
+    async with open_store(settings):
+        where = settings.data.resolve() if settings.store == "sqlite" else "memory, gone at exit"
+        logger.info("documents in %s", where)
+
+
 async def _compact(settings: Settings) -> int:
+    if not (settings.data / FILE_NAME).is_file():
+        raise CowriteError(f"{settings.data} holds no documents")
     async with open_store(settings) as store:
         compactor = Compactor(store)
         try:

@@ -14,11 +14,10 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
 
-from crdt.compaction import FoldRefused, fold
-from crdt.document import DocumentBroken
-from crdt.errors import ProtocolError
+from crdt.compaction import Folded, fold
+from crdt.errors import CowriteError
 from server.loading import Tail
-from server.storage import DocumentUnreadable, Snapshot, Store, StoreUnavailable
+from server.storage import Snapshot, Store, Stored, StoreUnavailable
 
 __all__ = ["Compactor"]
 
@@ -78,22 +77,31 @@ class Compactor:
             stored = await self._store.load(document)
             if not stored.entries:
                 return True
-            depth = stored.snapshot.depth if stored.snapshot else 0
-            folded = await asyncio.get_running_loop().run_in_executor(
-                self._pool(),
-                fold,
-                stored.snapshot.update if stored.snapshot else None,
-                depth,
-                [entry.update for entry in stored.entries],
-            )
-        except (FoldRefused, DocumentUnreadable, ProtocolError, DocumentBroken, BrokenProcessPool) as error:
+            folded = await self._fold(stored)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            # Whatever a fold fails of, panics of yrs included: the log is the truth, and it is still there.
             self._give_up(document, error)
             return False
         snapshot = Snapshot(folded.update, stored.entries[-1].position, folded.depth)
         return await self._store.replace(document, snapshot, generation=stored.generation)
 
+    async def _fold(self, stored: Stored) -> Folded:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pool(),
+            fold,
+            stored.snapshot.update if stored.snapshot else None,
+            stored.snapshot.depth if stored.snapshot else 0,
+            [entry.update for entry in stored.entries],
+        )
+
     def _give_up(self, document: str, error: Exception) -> None:
-        logger.error("compaction refused, the log stays as it is: %s", error, extra={"document": document})
+        is_known = isinstance(error, (CowriteError, BrokenProcessPool))
+        fields = {"document": document}
+        logger.error(
+            "compaction refused, the log stays as it is: %s", error, extra=fields, exc_info=not is_known
+        )
         self._refused.add(document)
         if isinstance(error, BrokenProcessPool):
             self._executor = None

@@ -53,6 +53,10 @@ class Connection:
         self._asked: StateVector | None = None
         """The sync step 1 that came while it was behind: the latest is answered when it has drained."""
         self._is_open = True
+        self._departure: bool | None = None
+        """Whether the connection, which is lost, ended cleanly."""
+        self.left = asyncio.Event()
+        """Set when it has left the room."""
 
     # What the transport brings
 
@@ -83,20 +87,34 @@ class Connection:
     def resume_writing(self) -> None:
         """Catch up with all that was missed."""
         self._health.drain()
-        if not self._is_open:
-            return
+        # While the document is loaded anew, nothing of the old one is told: ``resume`` does it then.
+        if self._is_open and PauseReason.RELOAD not in self._pauses:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
         self._room.catch_up(self)
         if self._asked is not None:
             asked, self._asked = self._asked, None
             self._perform(lambda: [SendDiff(asked)])
 
     def connection_lost(self, *, clean: bool) -> None:
-        """Leave the room; idempotent."""
+        """Leave the room as soon as everything received is taken: a large last update is not lost."""
+        self._departure = clean
+        self._leave_when_done()
+
+    def _leave_when_done(self) -> None:
+        is_busy = self._is_open and (self._ingesting is not None or bool(self._backlog))
+        if self._departure is not None and not is_busy:
+            self.leave(clean=self._departure)
+
+    def leave(self, *, clean: bool) -> None:
+        """Leave the room at once; idempotent."""
         if self in self._room.members:
             self._is_open = False
             self._backlog.clear()
             self._ingesting = None
             self._room.leave(self, clean=clean)
+            self.left.set()
 
     def _process_backlog(self) -> None:
         while self._backlog and not self._pauses and self._is_open:
@@ -118,7 +136,7 @@ class Connection:
 
     def send(self, frame: Frame) -> None:
         """Send to this peer alone; a peer that is behind and asks for more and more is closed."""
-        if self._health.is_flooded(self._transport.unsent_bytes):
+        if self._health.is_flooded(len(frame)):
             self.close(CloseCode.OVERLOADED)
         else:
             self.write(frame)
@@ -147,7 +165,8 @@ class Connection:
 
     def retry(self) -> None:
         """Try again what the session holds back."""
-        self._perform(lambda: self.session.retry(self._loop.time()))
+        if self._is_open and PauseReason.RELOAD not in self._pauses:
+            self._perform(lambda: self.session.retry(self._loop.time()))
 
     def ingest(self, steps: Iterator[list[Effect]]) -> None:
         """Drive a large update in slices; nothing else is read from the peer meanwhile."""
@@ -162,6 +181,7 @@ class Connection:
                 self._loop.call_soon(self._ingest_slice)
                 return
             self._perform(self._next_step)
+        self._leave_when_done()
 
     def _next_step(self) -> list[Effect]:
         assert self._ingesting is not None
@@ -183,15 +203,19 @@ class Connection:
     def resume(self, reason: PauseReason) -> None:
         """End one reason; idempotent."""
         self._pauses.discard(reason)
+        if reason is PauseReason.RELOAD and self._is_open and not self._health.is_behind:
+            self._catch_up()
         self._process_backlog()
         if not self._pauses:
             self._transport.resume_reading()
+        self._leave_when_done()
 
     def close(self, code: CloseCode) -> None:
         """Close the connection with a code and its fixed phrase; idempotent."""
         if self._is_open:
             self._is_open = False
             self._transport.close(code, code.phrase)
+            self._leave_when_done()
 
     def _refuse(self, error: ProtocolError) -> None:
         self._log_and_close(error.code, str(error))

@@ -25,6 +25,8 @@ __all__ = ["DocumentEndpoint"]
 logger = logging.getLogger("cowrite.endpoint")
 
 NAME_LIMIT_BYTES = 255
+PATH_SHOWN = 300
+"""Characters of a refused path that are logged."""
 
 
 class Refused(CowriteError):
@@ -40,6 +42,8 @@ class DocumentEndpoint:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._served = 0
+        """WebSockets at this moment, those that wait for their document included."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one WebSocket until it ends."""
@@ -47,18 +51,15 @@ class DocumentEndpoint:
         # A client that offers subprotocols fails the handshake unless one is chosen.
         offered = scope["subprotocols"]
         await send({"type": "websocket.accept", "subprotocol": offered[0] if offered else None})
+        self._served += 1
         try:
-            name = self._admit(scope)
-            room = await self._acquire(name)
+            await self._serve(self._admit(scope), scope, receive, send)
         except Refused as refused:
-            fields = {"path": scope["path"], "code": int(refused.code)}
+            fields = {"path": scope["path"][:PATH_SHOWN], "code": int(refused.code)}
             logger.warning("refused: %s", refused, extra=fields)
             await send({"type": "websocket.close", "code": refused.code, "reason": refused.code.phrase})
-            return
-        try:
-            await self._serve(room, scope, receive, send)
         finally:
-            self._node.rooms.release(room)
+            self._served -= 1
 
     def _admit(self, scope: Scope) -> str:
         headers = Headers(scope=scope)
@@ -66,7 +67,7 @@ class DocumentEndpoint:
             raise Refused(CloseCode.FORBIDDEN, f"foreign origin {headers['origin'][:100]!r}")
         if self._node.is_draining:
             raise Refused(CloseCode.RESTART, "stopping")
-        if len(self._node.connections) >= self._node.settings.max_connections:
+        if self._served > self._node.settings.max_connections:
             raise Refused(CloseCode.OVERLOADED, "too many connections")
         return _document_name(scope["path_params"]["document"])
 
@@ -76,7 +77,14 @@ class DocumentEndpoint:
         except (StoreUnavailable, DocumentUnreadable) as error:
             raise Refused(CloseCode.UNREADABLE, str(error)) from error
 
-    async def _serve(self, room: Room, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+        room = await self._acquire(name)
+        try:
+            await self._serve_in(room, scope, receive, send)
+        finally:
+            self._node.rooms.release(room)
+
+    async def _serve_in(self, room: Room, scope: Scope, receive: Receive, send: Send) -> None:
         settings = self._node.settings
         transport = open_transport(scope, receive, send, settings.write_budget_bytes)
         health = Health(asyncio.get_running_loop().time(), settings.slow_client_s)
@@ -85,9 +93,10 @@ class DocumentEndpoint:
         room.join(connection)
         try:
             await transport.serve(connection)
+            await connection.left.wait()
         finally:
             self._node.connections.discard(connection)
-            connection.connection_lost(clean=False)
+            connection.leave(clean=False)
 
 
 def _is_allowed(headers: Headers, allowed: tuple[str, ...]) -> bool:
@@ -95,7 +104,10 @@ def _is_allowed(headers: Headers, allowed: tuple[str, ...]) -> bool:
     origin = headers.get("origin")
     if origin is None or "*" in allowed or origin in allowed:
         return True
-    return bool(origin != "null" and urlsplit(origin).netloc == headers.get("host"))
+    try:
+        return bool(origin != "null" and urlsplit(origin).netloc == headers.get("host"))
+    except ValueError:
+        return False
 
 
 def _document_name(raw: str) -> str:

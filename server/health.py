@@ -19,13 +19,13 @@ FLOOD_LIMIT_BYTES = 1_048_576
 class Health:
     """What is known of one peer's connection."""
 
-    __slots__ = ("_behind_since", "_heard_at", "_kept_at", "_pinged_at", "_slow_s", "_start_bytes", "_unsent")
+    __slots__ = ("_asked_bytes", "_behind_since", "_heard_at", "_kept_at", "_pinged_at", "_slow_s", "_unsent")
 
     def __init__(self, now: float, slow_s: float) -> None:
         self._slow_s = slow_s
         self._heard_at = self._kept_at = self._pinged_at = now
         self._behind_since: float | None = None
-        self._start_bytes: int | None = None
+        self._asked_bytes = 0
         self._unsent = 0
 
     def hear(self, now: float) -> None:
@@ -59,7 +59,7 @@ class Health:
     def fall_behind(self, now: float) -> None:
         """Note that the write budget is exceeded."""
         self._behind_since = now
-        self._start_bytes = None
+        self._asked_bytes = 0
 
     def drain(self) -> None:
         """Note that the peer has taken most of it."""
@@ -75,10 +75,9 @@ class Health:
         """Whether the peer is behind and has taken nothing for too long."""
         return self._behind_since is not None and now - self._behind_since >= self._slow_s
 
-    def is_flooded(self, unsent_bytes: int) -> bool:
-        """Whether a peer that is behind has made its queue grow too much."""
+    def is_flooded(self, size_bytes: int) -> bool:
+        """Whether a peer that is behind has asked for too much more, ``size_bytes`` of it now."""
         if not self.is_behind:
             return False
-        if self._start_bytes is None:
-            self._start_bytes = unsent_bytes
-        return unsent_bytes - self._start_bytes > FLOOD_LIMIT_BYTES
+        self._asked_bytes += size_bytes
+        return self._asked_bytes > FLOOD_LIMIT_BYTES

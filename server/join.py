@@ -20,8 +20,8 @@ TAIL_MIN_BYTES = 65_536
 IDLE_S = 30.0
 """A base that nobody asked for in this time is dropped."""
 
-DIFF_LIMIT = 64
-"""The most answers to other state vectors kept until the next edit; beyond it they start anew."""
+DIFFS_LIMIT_BYTES = 4 * 2**20
+"""The answers to other state vectors kept until the next edit; beyond it they start anew."""
 
 _EMPTY_STATE = b"\x00"
 
@@ -29,7 +29,16 @@ _EMPTY_STATE = b"\x00"
 class JoinCache:
     """Answers to sync step 1, shared as long as they are true."""
 
-    __slots__ = ("_base", "_dialect", "_diffs", "_document", "_tail", "_tail_bytes", "_used_at")
+    __slots__ = (
+        "_base",
+        "_dialect",
+        "_diffs",
+        "_diffs_bytes",
+        "_document",
+        "_tail",
+        "_tail_bytes",
+        "_used_at",
+    )
 
     def __init__(self, document: Document, dialect: Dialect) -> None:
         self._document = document
@@ -38,11 +47,12 @@ class JoinCache:
         self._tail: list[Update] = []
         self._tail_bytes = 0
         self._diffs: dict[bytes, Frame] = {}
+        self._diffs_bytes = 0
         self._used_at = 0.0
 
     def extend(self, update: Update) -> None:
         """Learn of an accepted update."""
-        self._diffs.clear()
+        self._drop_diffs()
         if self._base is None:
             return
         self._tail.append(update)
@@ -65,10 +75,21 @@ class JoinCache:
         if state_vector == _EMPTY_STATE and len(update) > SMALL_BYTES:
             self._base = Frame(self._dialect.encode(SyncUpdate(update)))
             return self._base_and_tail(self._base)
-        if len(self._diffs) >= DIFF_LIMIT:
-            self._diffs.clear()
-        frame = self._diffs[state_vector] = Frame(self._dialect.encode(SyncStep2(update)))
+        frame = Frame(self._dialect.encode(SyncStep2(update)))
+        self._keep_diff(state_vector, frame)
         return [frame]
+
+    def _keep_diff(self, state_vector: StateVector, frame: Frame) -> None:
+        size_bytes = len(state_vector) + len(frame)
+        if self._diffs_bytes + size_bytes > DIFFS_LIMIT_BYTES:
+            self._drop_diffs()
+        if size_bytes <= DIFFS_LIMIT_BYTES:
+            self._diffs[state_vector] = frame
+            self._diffs_bytes += size_bytes
+
+    def _drop_diffs(self) -> None:
+        self._diffs.clear()
+        self._diffs_bytes = 0
 
     def _base_and_tail(self, base: Frame) -> list[Frame]:
         tail = merge(self._tail)
@@ -85,4 +106,4 @@ class JoinCache:
         self._base = None
         self._tail = []
         self._tail_bytes = 0
-        self._diffs.clear()
+        self._drop_diffs()

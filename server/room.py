@@ -3,8 +3,7 @@
 Everything between an arriving message and the frames that leave is synchronous, so nothing can come
 in between and no lock is needed. Rules of the room (references/protocol.md, R1–R9):
 
-- the first change after a quiet spell goes out at the end of the loop's turn; while the room is busy a
-  flush waits for the larger of ``FLUSH_INTERVAL_S`` and twice what the last one cost (R2);
+- the first change after a quiet spell goes out at the end of the loop's turn (R2, server/pace.py);
 - a flush merges what was accepted into entries: each is one frame on the wire and one row in the
   store (R3);
 - fan-out does not wait for the disk, acknowledgements do (D1).
@@ -17,7 +16,7 @@ from typing import Protocol, assert_never
 
 from crdt.awareness import GRACE_S, Awareness
 from crdt.dialects import Dialect
-from crdt.document import take_all
+from crdt.document import Document, take_all
 from crdt.errors import CloseCode
 from crdt.messages import AwarenessUpdate, Message, SyncStatus, SyncUpdate
 from crdt.session import Accepted, Acknowledge, Announce, Discarded, Effect, Ingest, Reply, SendDiff
@@ -29,14 +28,13 @@ from server.join import JoinCache
 from server.loading import Loaded
 from server.log_writer import LogWriter
 from server.member import Member, PauseReason
+from server.pace import Pace
 from server.storage import Entry
 from server.transport import Frame
 
-__all__ = ["FLUSH_INTERVAL_S", "Owner", "Room"]
+__all__ = ["Owner", "Room"]
 
 logger = logging.getLogger("cowrite.room")
-
-FLUSH_INTERVAL_S = 0.010
 
 
 class Owner(Protocol):
@@ -44,6 +42,9 @@ class Owner(Protocol):
 
     def broken(self, room: "Room") -> None:
         """Learn that yrs failed and the document has to be loaded anew."""
+
+    def failed(self, room: "Room") -> None:
+        """Learn that the room cannot go on: something accepted will neither be logged nor fanned out."""
 
     def grown(self, room: "Room") -> None:
         """Learn that ``room.tail`` has grown on disk."""
@@ -76,10 +77,10 @@ class Room:
         self._announced: dict[int, None] = {}
         self._unacknowledged: set[Member] = set()
         self._holding: set[Member] = set()
-        self._flush_handle: asyncio.Handle | None = None
-        self._flush_after = 0.0
+        self._pace = Pace(self._flush)
         self._settled = asyncio.Event()
         self._settled.set()
+        self._is_suspended = False
 
     def join(self, member: Member) -> None:
         """Take in a member and open its session."""
@@ -99,7 +100,7 @@ class Room:
 
     def fall_behind(self, member: Member) -> None:
         """Send nothing more to a member whose write budget is exceeded (R6)."""
-        self._fan_out.fall_behind(member, is_sending=self._flush_handle is not None)
+        self._fan_out.fall_behind(member, is_sending=self._pace.is_due)
 
     def catch_up(self, member: Member) -> None:
         """Send to a drained member again, first all that it missed (R6)."""
@@ -107,12 +108,12 @@ class Room:
         if had is not None:
             self.answer(member, had)
             if present := self.awareness.present:
-                member.send(self._frame(AwarenessUpdate(self.awareness.encode(present))))
+                member.write(self._frame(AwarenessUpdate(self.awareness.encode(present))))
 
     def answer(self, member: Member, state_vector: StateVector) -> None:
         """Send what a peer with ``state_vector`` lacks; raises ``Malformed``."""
         for frame in self._joins.answer(state_vector, self._loop.time()):
-            member.send(frame)
+            member.write(frame)
 
     def perform(self, member: Member, effects: Sequence[Effect]) -> None:
         """Carry out what a session returned."""
@@ -147,11 +148,11 @@ class Room:
         self._batch.add(update)
         self._joins.extend(update)
         self._settled.clear()
-        self._schedule_flush()
+        self._pace.request()
 
     def _announce(self, clients: Sequence[int]) -> None:
         self._announced.update(dict.fromkeys(clients))
-        self._schedule_flush()
+        self._pace.request()
 
     def _acknowledge(self, member: Member, payload: bytes) -> None:
         position = self.position + len(self._batch)
@@ -163,22 +164,24 @@ class Room:
 
     def _retry(self) -> None:
         """Try again what waited for something that may have come (S5)."""
+        if self._is_suspended:
+            return
         holding, self._holding = self._holding, set()
         for member in holding:
             member.retry()
         if self._waiting:
             self._waiting = take_all(self.document, self._waiting, self._accept)
 
-    def _schedule_flush(self) -> None:
-        if self._flush_handle is None:
-            wait_s = self._flush_after - self._loop.time()
-            if wait_s <= 0:
-                self._flush_handle = self._loop.call_soon(self._flush)
-            else:
-                self._flush_handle = self._loop.call_later(wait_s, self._flush)
-
     def _flush(self) -> None:
-        started = self._loop.time()
+        try:
+            self._fan_out.send(self._take_frames())
+        except Exception:
+            logger.critical("cannot flush", extra={"document": self.name}, exc_info=True)
+            self.owner.failed(self)
+            self._settled.set()
+        self.fanned_out_at = self._loop.time()
+
+    def _take_frames(self) -> list[Frame]:
         frames = []
         for entry in self._batch.take():
             self.position += 1
@@ -188,10 +191,7 @@ class Room:
         if self._announced:
             frames.append(self._frame(AwarenessUpdate(self.awareness.encode(self._announced))))
             self._announced = {}
-        self._fan_out.send(frames)
-        self._flush_handle = None
-        self.fanned_out_at = ended = self._loop.time()
-        self._flush_after = ended + max(FLUSH_INTERVAL_S, 2 * (ended - started))
+        return frames
 
     def _frame(self, message: Message) -> Frame:
         return Frame(self._dialect.encode(message))
@@ -199,16 +199,14 @@ class Room:
     def stored(self, position: int) -> None:
         """Learn that everything up to ``position`` is durable, and acknowledge it (D1)."""
         self.stored_position = position
-        self._unacknowledged = {member for member in self._unacknowledged if member.stored(position)}
+        self._unacknowledged = {member for member in list(self._unacknowledged) if member.stored(position)}
         if position == self.position and not self._batch:
             self._settled.set()
         self.owner.grown(self)
 
     async def settle(self) -> None:
-        """Wait until everything accepted is durable."""
-        if self._flush_handle is not None:
-            self._flush_handle.cancel()
-            self._flush()
+        """Wait until everything accepted is durable, or the room was given up."""
+        self._pace.flush_now()
         await self._settled.wait()
 
     def expire(self) -> None:
@@ -218,16 +216,24 @@ class Room:
             self._announce(gone)
         self._joins.expire(now)
 
+    def suspend(self) -> None:
+        """Take nothing into the document and tell nobody of it until it is replaced."""
+        self._is_suspended = True
+        for member in list(self.members):
+            member.pause(PauseReason.RELOAD)
+
     def replace_document(self, loaded: Loaded) -> None:
         """Go on with the document as it was loaded anew; everything accepted must be durable."""
         self.document.become(loaded.document)
         self._waiting = loaded.waiting
         self._joins.drop()
+        self._is_suspended = False
+        self._loop.call_soon(self._retry)
 
-    def pause(self, reason: PauseReason) -> None:
-        """Process nothing of any member."""
-        for member in self.members:
-            member.pause(reason)
+    def forget(self) -> None:
+        """Give the memory back at once: the room is in cycles, which are collected some time later."""
+        self.document.become(Document())
+        self._joins.drop()
 
     def resume(self, reason: PauseReason) -> None:
         """Process again, in the order in which members come."""

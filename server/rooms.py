@@ -81,17 +81,24 @@ class Rooms:
             slot.unloading = None
         try:
             room = await asyncio.shield(slot.room)
-            await slot.available.wait()
+            while not slot.available.is_set():
+                await slot.available.wait()
         except BaseException:
             self._leave(slot)
             raise
-        return room
+        # Given up meanwhile: the old room must not live on beside the next one.
+        return room if self._slots.get(name) is slot else await self.acquire(name)
 
     def release(self, room: Room) -> None:
         """Give back what ``acquire`` returned; the last one starts the grace."""
-        slot = self._slots.get(room.name)
-        if slot is not None and slot.room.result() is room:
+        slot = self._slot_of(room)
+        if slot is not None:
             self._leave(slot)
+
+    def _slot_of(self, room: Room) -> _Slot | None:
+        """None when the room was given up, whatever came after it."""
+        slot = self._slots.get(room.name)
+        return slot if slot is not None and slot.room.done() and slot.room.result() is room else None
 
     def _leave(self, slot: _Slot) -> None:
         slot.users -= 1
@@ -120,10 +127,12 @@ class Rooms:
             room = await asyncio.shield(slot.room)
         except (StoreUnavailable, DocumentUnreadable):
             return
+        await slot.available.wait()
         await room.settle()
-        if slot.users:
+        if slot.users or self._slots.get(slot.name) is not slot:
             return
         del self._slots[slot.name]
+        room.forget()
         if room.tail.rows:
             self._compactor.request(slot.name)
 
@@ -135,11 +144,24 @@ class Rooms:
 
     def broken(self, room: Room) -> None:
         """Load a document anew, in place, because yrs failed in the middle of an update."""
-        slot = self._slots[room.name]
-        if slot.available.is_set():
+        slot = self._slot_of(room)
+        if slot is not None and slot.available.is_set():
             slot.available.clear()
-            room.pause(PauseReason.RELOAD)
+            room.suspend()
             self._start(self._reload(slot, room))
+
+    def failed(self, room: Room) -> None:
+        """Give up a room that has lost track of what it accepted; clients come back with all they have."""
+        self._give_up(room, CloseCode.FAILURE)
+
+    def _give_up(self, room: Room, code: CloseCode) -> None:
+        """Forget a room; whoever comes next opens the document from the store."""
+        slot = self._slot_of(room)
+        if slot is not None:
+            del self._slots[room.name]
+            slot.available.set()
+            room.close(code)
+            room.forget()
 
     async def _reload(self, slot: _Slot, room: Room) -> None:
         logger.warning("loading the document anew", extra={"document": room.name})
@@ -148,9 +170,7 @@ class Rooms:
             room.replace_document(await load(self._store, room.name))
         except (StoreUnavailable, DocumentUnreadable) as error:
             logger.error("cannot load: %s", error, extra={"document": room.name})
-            # The room is given up; whoever comes next opens it from the store.
-            del self._slots[slot.name]
-            room.close(CloseCode.UNREADABLE)
+            self._give_up(room, CloseCode.UNREADABLE)
         slot.available.set()
         room.resume(PauseReason.RELOAD)
 

@@ -21,6 +21,13 @@ def _origins(text: str) -> tuple[str, ...]:
     return tuple(origin.strip().rstrip("/") for origin in text.split(",") if origin.strip())
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
 def _option(default: T, help_text: str, parse: Callable[[str], object], *choices: str) -> T:
     value: T = field(default=default, metadata={"help": help_text, "parse": parse, "choices": choices})
     return value
@@ -48,12 +55,16 @@ class Settings:
     write_budget_bytes: int = _option(
         2**20, "what may wait for one client before it is skipped until it has caught up", int
     )
-    slow_client_s: float = _option(30.0, "a client that takes nothing for so long is closed with 1013", float)
+    slow_client_s: float = _option(
+        30.0, "a client that takes nothing for so long is closed with 1013", _seconds
+    )
     log_budget_bytes: int = _option(
         64 * 2**20, "accepted but not yet durable; beyond it clients that write are not read", int
     )
-    grace_s: float = _option(10.0, "how long a document stays in memory after the last client left", float)
-    log_level: str = _option("info", "how much is logged", str, "debug", "info", "warning", "error")
+    grace_s: float = _option(10.0, "how long a document stays in memory after the last client left", _seconds)
+    log_level: str = _option(
+        "info", "debug, info, warning or error", str, "debug", "info", "warning", "error"
+    )
 
     def __post_init__(self) -> None:
         if self.workers != 1:
@@ -63,6 +74,8 @@ class Settings:
             )
         if not 0 <= self.port < 65_536:
             raise SettingsError("--port: must be from 0 to 65535")
+        if self.max_connections < 1:
+            raise SettingsError("--max-connections: at least 1")
         if min(self.max_message_bytes, self.write_budget_bytes, self.log_budget_bytes) < 2**16:
             raise SettingsError(
                 "--max-message-bytes, --write-budget-bytes, --log-budget-bytes: at least 65536"
@@ -78,7 +91,6 @@ def add_options(parser: ArgumentParser, *names: str) -> None:
             _flag(option),
             dest=option.name,
             metavar=option.name.rpartition("_")[2].upper(),
-            choices=option.metadata["choices"] or None,
             help=f"{option.metadata['help']} (default {_shown(option)}, environment {_variable(option)})",
         )
 

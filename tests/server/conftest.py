@@ -1,0 +1,39 @@
+"""Servers for tests: everything that a client sees runs on every kind of server."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
+
+import pytest
+
+from server.storage import Store
+from tests.server.servers import KINDS, RunningServer, running_server
+
+Start = Callable[..., RunningServer]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Name the kind of server."""
+    chosen: str = request.param
+    return chosen
+
+
+@pytest.fixture
+async def start(kind: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
+    """Start a server of this kind with a store and settings of the test's own; all end with the test."""
+    servers: list[RunningServer] = []
+    with ExitStack() as stack:
+
+        def start(store: Store | None = None, **settings: object) -> RunningServer:
+            servers.append(stack.enter_context(running_server(kind, monkeypatch, store, settings)))
+            return servers[-1]
+
+        yield start
+        for server in servers:
+            await server.end_peers()
+
+
+@pytest.fixture
+def server(start: Start) -> RunningServer:
+    """Run a server with a store in memory."""
+    return start()

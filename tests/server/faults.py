@@ -1,0 +1,83 @@
+"""A store that can be made slow, stuck or failing; what it stores is real."""
+
+import threading
+from collections.abc import Sequence
+
+from server.storage import Backlog, Entry, Snapshot, Store, Stored, StoreUnavailable
+from server.storage.memory import MemoryStore
+from tests.server.support import until
+
+__all__ = ["FaultyStore"]
+
+DOOR_LIMIT_S = 60.0
+
+
+class FaultyStore:
+    """A real store behind a door: calls wait, or fail, as the test says; what passes is real."""
+
+    def __init__(self, inner: Store | None = None) -> None:
+        self.inner: Store = MemoryStore() if inner is None else inner
+        self.may_append = threading.Event()
+        self.may_load = threading.Event()
+        self.may_append.set()
+        self.may_load.set()
+        self.error: Exception | None = None
+        """Raised by ``append`` while it is set."""
+        self.load_error: Exception | None = None
+        self.loads: list[str] = []
+        self.appends = 0
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        """Wait at the door, then store."""
+        self.appends += 1
+        await _passed(self.may_append)
+        if self.error is not None:
+            raise self.error
+        await self.inner.append(entries)
+
+    async def load(self, document: str) -> Stored:
+        """Wait at the door, then load."""
+        self.loads.append(document)
+        await _passed(self.may_load)
+        if self.load_error is not None:
+            raise self.load_error
+        return await self.inner.load(document)
+
+    async def replace(self, document: str, snapshot: Snapshot, *, generation: int) -> bool:
+        """Pass on."""
+        return await self.inner.replace(document, snapshot, generation=generation)
+
+    async def backlog(self) -> Sequence[Backlog]:
+        """Pass on."""
+        return await self.inner.backlog()
+
+    async def reclaim(self) -> None:
+        """Pass on."""
+        await self.inner.reclaim()
+
+    async def close(self) -> None:
+        """Pass on."""
+        await self.inner.close()
+
+    async def plant_snapshot(self, document: str, content: bytes) -> None:
+        """Put a snapshot of any bytes in the place of what is stored."""
+        held = await self.inner.load(document)
+        snapshot = Snapshot(content, held.last_position, 0)
+        assert await self.inner.replace(document, snapshot, generation=held.generation)
+
+    def fail(self) -> None:
+        """Have appends fail as on a full disk."""
+        self.error = StoreUnavailable("database or disk is full")
+
+    def fail_loads(self) -> None:
+        """Have loads fail."""
+        self.load_error = StoreUnavailable("disk I/O error")
+
+    def recover(self) -> None:
+        """Have everything work again."""
+        self.error = None
+        self.load_error = None
+
+
+async def _passed(door: threading.Event) -> None:
+    await until(door.is_set, "the test opens the door", DOOR_LIMIT_S)
