@@ -36,6 +36,10 @@ TOMBSTONE_S = 600.0
 STATE_LIMIT_BYTES = 16_384
 """The largest state (A3)."""
 
+MESSAGE_LIMIT_BYTES = 2**20
+MESSAGE_LIMIT = 4_096
+"""The largest awareness message, in bytes and in clients: clients echo everybody of a large room (A3)."""
+
 CLAIM_LIMIT = 64
 """The most ids that one connection speaks for; entries for more are ignored (A10)."""
 
@@ -186,7 +190,10 @@ def _bury(entry: _Entry, now: float) -> None:
 def _read_entries(update: bytes) -> dict[int, tuple[int, bytes | None]]:
     decoder = Decoder(update)
     entries: dict[int, tuple[int, bytes | None]] = {}
-    for _ in range(decoder.read_count(3)):
+    count = decoder.read_count(3)
+    if count > MESSAGE_LIMIT or len(update) > MESSAGE_LIMIT_BYTES:
+        raise TooLarge("awareness message too large")
+    for _ in range(count):
         client = decoder.read_var_uint()
         clock = decoder.read_var_uint()
         state = decoder.read_var_bytes()

@@ -37,15 +37,14 @@ class YWebsocket:
         decoder = Decoder(frame)
         first = _read_message(decoder)
         messages = [] if first is None else [first]
-        while not decoder.is_at_end:
-            if decoder.end - decoder.position == 1 and frame[-1] == 0:
-                break
-            if len(messages) == MESSAGES_LIMIT:
-                raise Malformed("too many messages in a frame")
+        for _ in range(MESSAGES_LIMIT):
+            is_lone_zero = decoder.end - decoder.position == 1 and frame[-1] == 0
+            if decoder.is_at_end or is_lone_zero:
+                return messages
             message = _read_message(decoder)
             if message is not None:
                 messages.append(message)
-        return messages
+        raise Malformed("too many messages in a frame")
 
     def encode(self, message: Message) -> bytes:
         """Write one message as one frame."""

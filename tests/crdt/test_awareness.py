@@ -16,7 +16,7 @@ from crdt.awareness import (
     Awareness,
     Heard,
 )
-from crdt.encoding import Decoder, encode_var_bytes, encode_var_uint
+from crdt.encoding import Decoder, encode_var_bytes, encode_var_string, encode_var_uint
 from crdt.errors import Malformed, ProtocolError, TooLarge
 
 ANN, BOB, EVE = 101, 102, 103
@@ -317,3 +317,12 @@ def test_whatever_happens_every_change_is_announced(
             assert known_clock < at or (known_clock == at and state == NULL and known_state != NULL)
             seen[other] = (at, state)
         assert {other for other, (_, state) in seen.items() if state != NULL} == set(awareness.present)
+
+
+def test_A3_a_message_of_too_many_is_refused() -> None:
+    """Whoever lists more clients than any room has costs nothing but a look at the count."""
+    awareness = Awareness()
+    body = b"".join(encode_var_uint(number) + b"\x01" + encode_var_string("{}") for number in range(4_097))
+    with pytest.raises(TooLarge):
+        awareness.receive(encode_var_uint(4_097) + body, 1, 0.0)
+    assert awareness.present == []

@@ -80,6 +80,13 @@ def test_S3_a_step_1_is_answered_with_what_the_peer_lacks(room: Room) -> None:
     assert room.ann.receive(SyncStep1(StateVector(b"\x00")), 0.0) == [SendDiff(StateVector(b"\x00"))]
 
 
+def test_S3_a_state_vector_of_too_many_is_refused(room: Room) -> None:
+    """One frame of 16 MB would be read for seconds."""
+    clocks = {2**32 + number: 1 for number in range(50_000)}
+    with pytest.raises(TooLarge):
+        room.ann.receive(SyncStep1(encode_state_vector(clocks)), 0.0)
+
+
 @pytest.mark.parametrize("kind", [SyncUpdate, SyncStep2])
 def test_S3_an_edit_is_accepted_as_an_update_and_as_a_step_2(
     kind: type[SyncUpdate] | type[SyncStep2], room: Room
