@@ -29,6 +29,9 @@ logger = logging.getLogger("cowrite.connection")
 INGEST_SLICE_S = 0.005
 """How long a large update may keep the loop to itself."""
 
+TURN_BYTES, MESSAGE_BYTES = 65_536, 300
+"""What is taken before others have their turn, and what a message costs beyond its bytes: 5 to 10 ms."""
+
 _numbers = itertools.count(1)
 
 
@@ -52,13 +55,12 @@ class Connection:
         self._acks: deque[tuple[int, bytes]] = deque(maxlen=UNANSWERED_LIMIT)
         self._asked: StateVector | None = None
         """The sync step 1 that came while it was behind: the latest is answered when it has drained."""
+        self._turn_bytes = TURN_BYTES
         self._is_open = True
         self._departure: bool | None = None
         """Whether the connection, which is lost, ended cleanly."""
         self.left = asyncio.Event()
         """Set when it has left the room."""
-
-    # What the transport brings
 
     def message_received(self, payload: bytes) -> None:
         """Take one frame."""
@@ -67,13 +69,18 @@ class Connection:
         try:
             messages = self._dialect.decode(payload)
         except ProtocolError as error:
-            self._refuse(error)
+            self._log_and_close(error.code, str(error))
             return
         if len(messages) == 1 and not self._backlog and not self._pauses:
             self._receive(messages[0])
         else:
             self._backlog.extend(messages)
             self._process_backlog()
+        self._turn_bytes -= len(payload) + MESSAGE_BYTES
+        if self._turn_bytes <= 0:
+            self._turn_bytes = TURN_BYTES
+            self.pause(PauseReason.TURN)
+            self._loop.call_soon(self.resume, PauseReason.TURN)
 
     def text_received(self) -> None:
         """Refuse a text frame: the protocol is binary."""
@@ -127,12 +134,10 @@ class Connection:
         try:
             self._room.perform(self, take())
         except ProtocolError as error:
-            self._refuse(error)
+            self._log_and_close(error.code, str(error))
         except DocumentBroken as error:
             self._log_and_close(CloseCode.MALFORMED, str(error))
             self._room.owner.broken(self._room)
-
-    # What the room asks for
 
     def send(self, frame: Frame) -> None:
         """Send to this peer alone; a peer that is behind and asks for more and more is closed."""
@@ -217,16 +222,11 @@ class Connection:
             self._transport.close(code, code.phrase)
             self._leave_when_done()
 
-    def _refuse(self, error: ProtocolError) -> None:
-        self._log_and_close(error.code, str(error))
-
     def _log_and_close(self, code: CloseCode, reason: str) -> None:
         if self._is_open:
             fields = {"document": self._room.name, "connection": self.number, "code": int(code)}
             logger.warning("refused: %s", reason, extra=fields)
             self.close(code)
-
-    # What the clock asks for
 
     def tick(self, now: float) -> None:
         """Look after the connection: ping, keepalive, a dead or a stuck peer (T5)."""

@@ -22,6 +22,8 @@ class PauseReason(Enum):
     """Too much waits for the disk."""
     RELOAD = auto()
     """The document is being loaded anew."""
+    TURN = auto()
+    """It has sent a lot at once, and others have their turn."""
 
 
 class Member(Reader, Protocol):

@@ -1,6 +1,6 @@
 """Servers for tests: everything that a client sees runs on every kind of server."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -31,6 +31,21 @@ async def start(kind: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sta
         yield start
         for server in servers:
             await server.end_peers()
+
+
+SHARED_LIMIT_BYTES = 2**17
+"""The largest message that the shared server takes."""
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def shared(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
+    """Run one server for all tests of a module that keep to documents of their own."""
+    settings = {"max_message_bytes": SHARED_LIMIT_BYTES}
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        running_server(request.param, monkeypatch, None, settings) as server,
+    ):
+        yield server
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ __all__ = ["KINDS", "RunningServer", "running_server"]
 
 T = TypeVar("T")
 
-TEST_LIMIT_S = 120.0
+TEST_LIMIT_S = 600.0
 STOP_LIMIT_S = 60.0
 
 KINDS = ("uvicorn", "hypercorn")

@@ -17,7 +17,6 @@ from websockets.exceptions import ConnectionClosed
 from crdt.dialects.y_websocket import YWebsocket
 from crdt.encoding import Decoder, encode_var_string, encode_var_uint
 from crdt.messages import (
-    AwarenessQuery,
     AwarenessUpdate,
     Message,
     SyncStatus,
@@ -134,6 +133,10 @@ class Peer:
         """Insert into the text, send the update, and return it."""
         return await self.edit(lambda text: text.insert(index, content))
 
+    def inserted(self, index: int, content: str) -> bytes:
+        """Insert into the text without sending, and return the update."""
+        return self.change(lambda text: text.insert(index, content))
+
     async def append(self, content: str) -> bytes:
         """Insert at the end."""
         return await self.insert(len(self.text), content)
@@ -210,8 +213,6 @@ class Peer:
                 self._hear(update)
             case SyncStatus(payload):
                 self.acknowledged.append(payload)
-            case AwarenessQuery():
-                pass
 
     def _hear(self, update: bytes) -> None:
         for client, clock, state in read_presence(update):
@@ -243,9 +244,6 @@ def update_of(content: str, client_id: int | None = None) -> Update:
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     """Return what the server logged from warning on, in order."""
-    return [
-        record
-        for record in caplog.records
-        if record.levelno >= logging.WARNING
-        and record.name.split(".")[0] in ("cowrite", "uvicorn", "asyncio")
-    ]
+    ours = ("cowrite", "uvicorn", "asyncio")
+    warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    return [record for record in warnings if record.name.split(".")[0] in ours]

@@ -81,13 +81,12 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 async def test_a_bad_frame_costs_its_sender_the_connection_and_nobody_else_anything(
-    start: Start, caplog: pytest.LogCaptureFixture, name: str
+    shared: RunningServer, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     case = CASES[name]
-    server = start(max_message_bytes=LIMIT_BYTES)
-    async with server.peer("a/b") as friend:
+    async with shared.peer(f"a/{name}") as friend:
         await friend.append("one ")
-        attacker = server.peer("a/b")
+        attacker = shared.peer(f"a/{name}")
         await attacker.connect()
         await attacker.synced()
         seen = len(friend.frames)
@@ -98,12 +97,12 @@ async def test_a_bad_frame_costs_its_sender_the_connection_and_nobody_else_anyth
         assert friend.shown == "one two "
         # Its own echo and the acknowledgement, nothing of the attacker's.
         assert all(frame[:1] == b"\x66" or b"two " in frame for frame in friend.frames[seen:])
-        async with server.peer("a/b") as third:
+        async with shared.peer(f"a/{name}") as third:
             assert third.shown == "one two "
             await friend.append("three")
             await third.shows("one two three")
     (line,) = warnings_of(caplog)
-    assert (line.levelno, vars(line)["document"]) == (logging.WARNING, "a/b")
+    assert (line.levelno, vars(line)["document"]) == (logging.WARNING, f"a/{name}")
     assert vars(line)["code"] == case.code
     assert isinstance(vars(line)["connection"], int)
     assert SECRET not in line.getMessage()
@@ -168,9 +167,9 @@ async def test_what_stood_in_front_of_a_bad_message_counts(server: RunningServer
 
 
 @pytest.mark.parametrize("frame", [b"\x00\x02\x02\x00\x00\x00", b"\x02\x00\x01x", b"\x03", b"\x01\x01\x00"])
-async def test_odd_but_harmless_frames_are_tolerated(server: RunningServer, frame: bytes) -> None:
+async def test_odd_but_harmless_frames_are_tolerated(shared: RunningServer, frame: bytes) -> None:
     """A lone zero behind a message, an auth message, a query, an empty awareness update (M6, M7)."""
-    async with server.peer("d") as peer:
+    async with shared.peer("odd") as peer:
         await peer.ws.send(frame)
         await peer.append("fine")
         await peer.acknowledge()

@@ -120,9 +120,7 @@ async def test_an_update_held_back_is_not_taken_into_the_broken_document() -> No
         assert sorted(joined.shown) == sorted("bait ab")
 
 
-async def test_a_document_that_cannot_be_loaded_anew_is_given_up_and_opened_once(
-    start: Start,
-) -> None:
+async def test_a_document_that_cannot_be_loaded_anew_is_given_up(start: Start) -> None:
     """Who waited for the room does not get the old one: then two would give out the same positions."""
     store = FaultyStore()
     server = start(store)
