@@ -17,7 +17,7 @@ ANN = {"user": {"name": "Ann"}}
 BEN = {"user": {"name": "Ben"}}
 
 
-GRACE_S = 0.5
+GRACE_S = 0.3
 """Shorter than the real one, so that the tests are, too."""
 
 
