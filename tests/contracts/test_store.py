@@ -1,35 +1,80 @@
-"""What every store promises (server/storage/__init__.py), for each store in ``STORES``."""
+"""What every store promises (server/storage/__init__.py), for each store in ``KINDS``."""
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from server.storage import Backlog, Entry, Snapshot, Store, StoreClosed, Stored
 from server.storage.memory import MemoryStore
+from server.storage.postgres import PostgresStore
+from server.storage.redis import RedisStore
 from server.storage.sqlite import SqliteStore
+from tests.support.postgres_server import PostgresServer
+from tests.support.redis_server import RedisCluster, RedisServer
+
+Open = Callable[[], AbstractAsyncContextManager[Store]]
 
 
 @asynccontextmanager
-async def open_memory(_: Path) -> AsyncIterator[Store]:
+async def open_memory() -> AsyncIterator[Store]:
     store = MemoryStore()
     yield store
     await store.close()
 
 
-class Kind(NamedTuple):
-    """One store: how to open it on a folder of its own, and whether that finds what was there."""
+@pytest.fixture(scope="module")
+def postgres_server() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
 
-    open: Callable[[Path], AbstractAsyncContextManager[Store]]
-    is_lasting: bool
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
-STORES = {"memory": Kind(open_memory, is_lasting=False), "sqlite": Kind(SqliteStore.open, is_lasting=True)}
+@pytest.fixture(scope="module")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    with RedisCluster(tmp_path_factory.mktemp("redis-cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def memory() -> Open:
+    return open_memory
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Open:
+    return lambda: SqliteStore.open(tmp_path)
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Open:
+    url = postgres_server.new_database()
+    return lambda: PostgresStore.open(url)
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer) -> Open:
+    redis_server.flush()
+    return lambda: RedisStore.open(redis_server.url)
+
+
+@pytest.fixture
+def cluster(redis_cluster: RedisCluster) -> Open:
+    redis_cluster.flush()
+    return lambda: RedisStore.open(redis_cluster.url)
+
+
+KINDS = ["memory", "sqlite", "postgres", "redis", "cluster"]
+"""The fixtures that say how to open a store, on something of the test's own."""
 
 
 class Subject:
@@ -37,27 +82,35 @@ class Subject:
 
     store: Store
 
-    def __init__(self, kind: Kind, folder: Path) -> None:
-        self.kind = kind
-        self._folder = folder
+    def __init__(self, open: Open) -> None:
+        self.is_lasting = open is not open_memory
+        """Whether opening again finds what was there."""
+        self._open = open
         self._stack = AsyncExitStack()
 
     async def open(self) -> None:
-        self.store = await self._stack.enter_async_context(self.kind.open(self._folder))
+        self.store = await self._stack.enter_async_context(self._open())
 
     async def close(self) -> None:
         await self._stack.aclose()
 
     async def reopen(self) -> None:
         """End the store and open what it left; nothing happens to a store that does not last."""
-        if self.kind.is_lasting:
+        if self.is_lasting:
             await self.close()
             await self.open()
 
 
-@pytest.fixture(params=STORES)
-async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
-    subject = Subject(STORES[request.param], tmp_path)
+@pytest.fixture(params=KINDS)
+def opener(request: pytest.FixtureRequest) -> Open:
+    """Say how to open a store of each kind; starts only the servers that the chosen tests need."""
+    chosen: Open = request.getfixturevalue(request.param)
+    return chosen
+
+
+@pytest.fixture
+async def subject(opener: Open) -> AsyncIterator[Subject]:
+    subject = Subject(opener)
     await subject.open()
     yield subject
     await subject.close()
@@ -310,7 +363,7 @@ async def test_close_finishes_the_calls_under_way(subject: Subject) -> None:
     await subject.store.close()
     await asyncio.gather(*appends, loaded)
     assert await replaced
-    if subject.kind.is_lasting:
+    if subject.is_lasting:
         await subject.reopen()
         assert list((await subject.store.load("a")).entries) == entries("a", range(1, 50))
         assert (await subject.store.load("b")).snapshot == Snapshot(b"b", 1, 1)

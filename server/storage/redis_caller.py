@@ -1,0 +1,79 @@
+"""Calls scripts on documents in Redis, wherever their slots are."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from server.bus import BusUnavailable
+from server.bus.redis_connection import RedisRefusal, Reply
+from server.bus.redis_servers import Lane, RedisServers
+from server.bus.redis_url import Address
+from server.storage import StoreUnavailable
+from server.storage.redis_records import StoredKeys
+from server.storage.redis_scripts import Script
+
+__all__ = ["Arguments", "RedisCaller"]
+
+Arguments: TypeAlias = Sequence[bytes | str | int]
+
+KEYS_PER_STEP = 1000
+
+
+class RedisCaller:
+    """Raises ``StoreUnavailable`` wherever Redis does not do what it is asked."""
+
+    def __init__(self, servers: RedisServers) -> None:
+        self._servers = servers
+
+    async def call(
+        self, lane: Lane, script: Script, keys: StoredKeys, *arguments: bytes | str | int
+    ) -> Reply:
+        """Call a script on one document."""
+        [reply] = await self.call_each(lane, script, [(keys, arguments)])
+        return reply
+
+    async def call_each(
+        self, lane: Lane, script: Script, calls: Sequence[tuple[StoredKeys, Arguments]]
+    ) -> list[Reply]:
+        """Call a script on several documents, in one pipeline for each server.
+
+        After an error any of them may have been carried out, each as a whole.
+        """
+        replies = await self._servers.ask_all(
+            lane, [(keys.slot, script.call(keys, *arguments)) for keys, arguments in calls]
+        )
+        unknown = [index for index, reply in enumerate(replies) if _is_unknown_script(reply)]
+        again = [(keys.slot, script.call_whole(keys, *rest)) for keys, rest in (calls[i] for i in unknown)]
+        for index, reply in zip(unknown, await self._servers.ask_all(lane, again), strict=True):
+            replies[index] = reply
+        return [_checked(reply) for reply in replies]
+
+    async def find(self, pattern: str) -> Sequence[bytes]:
+        """Return the keys that match, of all servers; those that come or go meanwhile may be missing."""
+        keys: dict[bytes, None] = {}
+        for address in self._servers.addresses:
+            keys |= dict.fromkeys(await self._find_on(address, pattern))
+        return list(keys)
+
+    async def _find_on(self, address: Address, pattern: str) -> list[bytes]:
+        keys: list[bytes] = []
+        cursor: Reply = b"0"
+        while True:
+            assert isinstance(cursor, bytes)
+            command = ("SCAN", cursor, "MATCH", pattern, "COUNT", KEYS_PER_STEP)
+            [reply] = await self._servers.ask_server(address, Lane.ASK, [command])
+            assert isinstance(found := _checked(reply), list)
+            cursor, page = found
+            assert isinstance(page, list)
+            keys += [key for key in page if isinstance(key, bytes)]
+            if cursor == b"0":
+                return keys
+
+
+def _is_unknown_script(reply: Reply) -> bool:
+    return isinstance(reply, RedisRefusal) and reply.code == "NOSCRIPT"
+
+
+def _checked(reply: Reply) -> Reply:
+    if isinstance(reply, BusUnavailable):
+        raise StoreUnavailable(f"Redis: {reply}") from reply
+    return reply

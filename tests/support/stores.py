@@ -1,0 +1,92 @@
+"""What the tests of several stores do: entries to write, and a writer that goes on through crashes."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+import pytest
+
+from server.storage import Entry, Store, StoreUnavailable
+from tests.support.polling import poll
+from tests.support.tcp_proxy import TcpProxy
+
+__all__ = ["Writer", "append_losing_the_answer", "append_until_stored", "entries"]
+
+LIMIT_S = 30.0
+
+
+def entries(document: str, positions: Sequence[int], text: str = "update") -> list[Entry]:
+    """Make entries that differ in what they hold."""
+    return [Entry(document, position, f"{document} {position} {text}".encode()) for position in positions]
+
+
+async def append_until_stored(store: Store, batch: Sequence[Entry]) -> None:
+    """Call again with the same entries until they are stored, as the server does."""
+
+    async def is_stored() -> bool:
+        with suppress(StoreUnavailable):
+            await store.append(batch)
+            return True
+        return False
+
+    await poll(is_stored, LIMIT_S, "the store takes entries")
+
+
+async def append_losing_the_answer(store: Store, proxy: TcpProxy, batch: Sequence[Entry]) -> None:
+    """Append through a proxy that breaks the connection when the server has answered."""
+    proxy.drops_replies = True
+    before = proxy.swallowed_bytes
+    appending = asyncio.create_task(store.append(batch))
+
+    async def has_answered() -> bool:
+        return proxy.swallowed_bytes > before
+
+    await poll(has_answered, LIMIT_S, "the server answers")
+    proxy.cut()
+    with pytest.raises(StoreUnavailable):
+        await appending
+    proxy.drops_replies = False
+
+
+class Writer:
+    """Appends to document ``a``, seven entries at a time, each batch until it is stored."""
+
+    def __init__(self, store: Store) -> None:
+        self.acknowledged: list[Entry] = []
+        self.failures = 0
+        """How many batches were not stored at the first attempt."""
+        self._store = store
+        self._is_over = False
+
+    async def run(self) -> None:
+        """Write until ``stop``."""
+        while not self._is_over:
+            position = len(self.acknowledged) + 1
+            batch = entries("a", range(position, position + 7))
+            try:
+                await self._store.append(batch)
+            except StoreUnavailable:
+                self.failures += 1
+                await append_until_stored(self._store, batch)
+            self.acknowledged += batch
+
+    def stop(self) -> None:
+        """Let ``run`` end after the batch that it is at."""
+        self._is_over = True
+
+    async def has_failed(self, count: int) -> None:
+        """Wait until that many batches have failed."""
+
+        async def is_so() -> bool:
+            return self.failures >= count
+
+        await poll(is_so, LIMIT_S, f"{count} appends have failed")
+
+    async def goes_on(self) -> None:
+        """Wait until more is acknowledged than now."""
+        before = len(self.acknowledged)
+
+        async def is_so() -> bool:
+            return len(self.acknowledged) > before
+
+        await poll(is_so, LIMIT_S, "entries are stored again")
