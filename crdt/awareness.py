@@ -1,7 +1,7 @@
 """Who is here, as a plain table: client id to clock and state, with the connection that speaks for it.
 
 A server is no peer: the table never speaks for itself and time is an argument. Rules of the table
-(references/protocol.md, A1–A10):
+(references/protocol.md, A1–A11):
 
 - an entry counts when its clock is new, or when it is null at the clock of a live state (A2);
 - the id alone in a connection's first awareness message is its own, and is claimed for it even
@@ -9,18 +9,16 @@ A server is no peer: the table never speaks for itself and time is an argument. 
 - leaving announces null at the same clock, only for ids still claimed by the one who leaves: at once
   after a close frame, after ``GRACE_S`` otherwise (A6);
 - whoever announces its own id at a clock at which the room already saw null is told so, and then
-  announces itself again (A7).
+  announces itself again (A7);
+- who turns up on another node, at whatever clock, has moved there (A11).
 
 States are opaque JSON text, checked but never changed.
 """
 
-import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn
 
-from crdt.encoding import Decoder, encode_var_bytes, encode_var_uint
-from crdt.errors import Malformed, TooLarge
+from crdt.awareness_entries import check_state, encode_entries, read_entries
 
 __all__ = ["GRACE_S", "Awareness", "Heard"]
 
@@ -33,19 +31,8 @@ OUTDATED_S = 45.0
 TOMBSTONE_S = 600.0
 """How long the clock of a client that left is remembered (A9)."""
 
-STATE_LIMIT_BYTES = 16_384
-"""The largest state (A3)."""
-
-MESSAGE_LIMIT_BYTES = 2**20
-MESSAGE_LIMIT = 4_096
-"""The largest awareness message, in bytes and in clients: clients echo everybody of a large room (A3)."""
-
 CLAIM_LIMIT = 64
 """The most ids that one connection speaks for; entries for more are ignored (A10)."""
-
-CLOCK_LIMIT = 2**31
-
-_NULL = b"null"
 
 
 @dataclass(slots=True)
@@ -68,6 +55,8 @@ class Heard:
     """Ids that everybody has to hear of."""
     corrected: list[int] = field(default_factory=list)
     """Ids of the sender's own of which the room saw null at that clock: only the sender must hear it."""
+    moved: list[int] = field(default_factory=list)
+    """Ids that now belong to the sender, at the clock that was known: for other nodes (A11)."""
 
 
 class Awareness:
@@ -85,22 +74,66 @@ class Awareness:
 
         Raises ``Malformed`` or ``TooLarge``; nothing of the message is taken then.
         """
-        entries = _read_entries(update)
+        entries = read_entries(update)
         is_first = peer not in self._claims and bool(entries)
         own = next(iter(entries)) if is_first and len(entries) == 1 else None
         news = {client: new for client, new in entries.items() if self._is_news(client, *new, peer, own)}
         for _, state in news.values():
-            _check_state(state)
+            check_state(state)
         claims = self._claims.setdefault(peer, set()) if entries else self._claims.get(peer, set())
+        heard = Heard()
         if own is not None:
+            if self._is_known_elsewhere(own, *entries[own], peer):
+                heard.moved.append(own)
             self._claim(own, peer, now)
-        heard = Heard(corrected=[client for client in entries if self._is_outdated(client, entries, peer)])
+        heard.corrected += [client for client in entries if self._is_outdated(client, entries, peer)]
         for client, (clock, state) in news.items():
             if client in claims or len(claims) < CLAIM_LIMIT:
                 entry = self._claim(client, peer, now)
                 entry.clock, entry.state, entry.seen_at = clock, state, now
                 heard.changed.append(client)
         return heard
+
+    def receive_relayed(self, update: bytes, peer: int, now: float) -> Heard:
+        """Take what another node says of its own connections; ``peer`` stands for that node.
+
+        A live state takes the claim with it, at the same clock too: the client has moved there, and
+        what its former connection says when it ends no longer counts (A11). Raises as ``receive``.
+        """
+        heard = Heard()
+        self._claims.setdefault(peer, set())
+        for client, (clock, state) in read_entries(update).items():
+            entry = self._entries.get(client)
+            is_news = self._is_news(client, clock, state, peer, None if state is None else client)
+            if is_news:
+                check_state(state)
+            if is_news or (state is not None and entry is not None and clock == entry.clock):
+                if entry is not None and entry.peer != peer:
+                    heard.moved.append(client)
+                claimed = self._claim(client, peer, now)
+                claimed.seen_at = now
+                if is_news:
+                    claimed.clock, claimed.state = clock, state
+                    heard.changed.append(client)
+        return heard
+
+    def receive_whole(self, update: bytes, peer: int, now: float) -> Heard:
+        """Take all that another node has: whoever else was here through it leaves after the grace."""
+        heard = self.receive_relayed(update, peer, now)
+        for client in self._claims[peer] - read_entries(update).keys():
+            self._claims[peer].discard(client)
+            self._release(client, now)
+        return heard
+
+    def claimed_by(self, is_local: Callable[[int], bool]) -> list[int]:
+        """The ids that are here through a connection for which ``is_local`` holds."""
+        return [
+            client
+            for peer, clients in self._claims.items()
+            if is_local(peer)
+            for client in clients
+            if self._entries[client].state is not None
+        ]
 
     def _is_news(self, client: int, clock: int, state: bytes | None, peer: int, own: int | None) -> bool:
         """A2, A5."""
@@ -110,6 +143,16 @@ class Awareness:
         if client != own and entry.peer is not None and entry.peer != peer:
             return False
         return entry.clock < clock or (entry.clock == clock and state is None and entry.state is not None)
+
+    def _is_known_elsewhere(self, client: int, clock: int, state: bytes | None, peer: int) -> bool:
+        entry = self._entries.get(client)
+        return (
+            entry is not None
+            and entry.peer != peer
+            and entry.clock == clock
+            and entry.state is not None
+            and state is not None
+        )
 
     def _is_outdated(self, client: int, entries: dict[int, tuple[int, bytes | None]], peer: int) -> bool:
         """A7."""
@@ -135,18 +178,27 @@ class Awareness:
 
         Without a close frame nothing is announced yet: see ``expire``.
         """
-        gone = []
-        for client in self._claims.pop(peer, ()):
-            entry = self._entries[client]
-            entry.peer = None
-            if entry.state is None:
-                entry.seen_at = now
-            elif clean:
-                _bury(entry, now)
-                gone.append(client)
-            else:
-                entry.leaves_at = now + GRACE_S
+        claimed = self._claims.pop(peer, set())
+        gone = [client for client in claimed if clean and self._entries[client].state is not None]
+        for client in claimed:
+            self._release(client, now)
+        for client in gone:
+            _bury(self._entries[client], now)
         return gone
+
+    def _release(self, client: int, now: float) -> None:
+        entry = self._entries[client]
+        entry.peer = None
+        if entry.state is None:
+            entry.seen_at = now
+        else:
+            entry.leaves_at = now + GRACE_S
+
+    def recall(self, peer: int) -> bytes | None:
+        """Write what makes ``peer`` announce its clients anew, None where it has none (A7)."""
+        claimed = ((client, self._entries[client]) for client in self._claims.get(peer, ()))
+        present = [(client, entry.clock, None) for client, entry in claimed if entry.state is not None]
+        return encode_entries(present) if present else None
 
     def expire(self, now: float) -> list[int]:
         """Remove who left or fell silent, forget old clocks; return the ids to announce."""
@@ -170,14 +222,16 @@ class Awareness:
         """The ids that are here."""
         return [client for client, entry in self._entries.items() if entry.state is not None]
 
+    def entries(self) -> Iterator[tuple[int, int, bytes]]:
+        """Go through those who are here: id, clock, state."""
+        for client, entry in self._entries.items():
+            if entry.state is not None:
+                yield client, entry.clock, entry.state
+
     def encode(self, clients: Iterable[int]) -> bytes:
-        """Write the latest entries of ``clients``, all of them known, as one awareness update."""
-        parts = []
-        for client in clients:
-            entry = self._entries[client]
-            state = _NULL if entry.state is None else entry.state
-            parts.append(encode_var_uint(client) + encode_var_uint(entry.clock) + encode_var_bytes(state))
-        return encode_var_uint(len(parts)) + b"".join(parts)
+        """Write the latest entries of ``clients``, but for the forgotten, as one awareness update."""
+        entries = ((client, self._entries[client]) for client in clients if client in self._entries)
+        return encode_entries([(client, entry.clock, entry.state) for client, entry in entries])
 
 
 def _bury(entry: _Entry, now: float) -> None:
@@ -185,41 +239,3 @@ def _bury(entry: _Entry, now: float) -> None:
     entry.state = None
     entry.leaves_at = None
     entry.seen_at = now
-
-
-def _read_entries(update: bytes) -> dict[int, tuple[int, bytes | None]]:
-    decoder = Decoder(update)
-    entries: dict[int, tuple[int, bytes | None]] = {}
-    count = decoder.read_count(3)
-    if count > MESSAGE_LIMIT or len(update) > MESSAGE_LIMIT_BYTES:
-        raise TooLarge("awareness message too large")
-    for _ in range(count):
-        client = decoder.read_var_uint()
-        clock = decoder.read_var_uint()
-        state = decoder.read_var_bytes()
-        if client in entries:
-            raise Malformed("client twice in an awareness update")
-        if clock >= CLOCK_LIMIT:
-            raise Malformed("awareness clock out of range")
-        if len(state) > STATE_LIMIT_BYTES:
-            raise TooLarge("awareness state too large")
-        entries[client] = clock, None if state == _NULL else state
-    if not decoder.is_at_end:
-        raise Malformed("bytes behind the awareness update")
-    return entries
-
-
-def _check_state(state: bytes | None) -> None:
-    """A4: JavaScript throws away a whole message for one state that it cannot parse."""
-    if state is None:
-        return
-    try:
-        value = json.loads(state.decode(), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise Malformed("awareness state is not JSON") from error
-    if not isinstance(value, dict):
-        raise Malformed("awareness state is not an object")
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

@@ -149,6 +149,11 @@ class Session:
         effects += self._discard(now)
         return effects + self._answer()
 
+    def recall(self) -> list[Effect]:
+        """Have the peer announce its presence anew, for others believed that it was gone (A7)."""
+        recalled = self._awareness.recall(self._peer)
+        return [] if recalled is None else [Reply(AwarenessUpdate(recalled))]
+
     def close(self, now: float, *, clean: bool) -> list[Effect]:
         """End: withdraw the peer's presence, at once after a close frame, else after a grace."""
         gone = self._awareness.leave(self._peer, now, clean=clean)
@@ -216,8 +221,8 @@ class Session:
     def _hear(self, update: bytes, now: float) -> list[Effect]:
         heard = self._awareness.receive(update, self._peer, now)
         effects: list[Effect] = []
-        if heard.changed:
-            effects.append(Announce(heard.changed))
+        if heard.changed or heard.moved:
+            effects.append(Announce(heard.changed + heard.moved))
         if heard.corrected:
             effects.append(Reply(AwarenessUpdate(self._awareness.encode(heard.corrected))))
         return effects

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
+from server.api.presence import presence_routes
 from server.endpoint import DocumentEndpoint
 from server.node import Node
 from server.page import page_routes
@@ -33,6 +34,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         WebSocketRoute("/ws/{document:any}", _Documents()),
         Route("/healthz", _healthz),
         Route("/readyz", _readyz),
+        *presence_routes(),
         *page_routes(),
     ]
     return Starlette(routes=routes, lifespan=lifespan)

@@ -41,7 +41,7 @@ class Connection:
     def __init__(self, transport: Transport, room: Room, dialect: Dialect, health: Health) -> None:
         self.number = next(_numbers)
         """Names the connection in the log and in the presence table; never used twice."""
-        self.session = Session(self.number, room.document, room.awareness)
+        self.session = Session(self.number, room.document, room.presence.awareness)
         self.write: Callable[[Frame], None] = transport.write
         self._transport = transport
         self._room = room
@@ -158,13 +158,13 @@ class Connection:
                 self.close(CloseCode.RESTART)
                 self._room.owner.broken(self._room)
 
-    def acknowledge(self, position: int, payload: bytes) -> None:
-        """Send ``payload`` back when ``stored`` reaches ``position``."""
-        self._acks.append((position, payload))
+    def acknowledge(self, due: int, payload: bytes) -> None:
+        """Send ``payload`` back when ``stored`` reaches ``due``."""
+        self._acks.append((due, payload))
 
-    def stored(self, position: int) -> bool:
-        """Send the acknowledgements that waited for ``position``; tell whether others wait."""
-        while self._acks and self._acks[0][0] <= position:
+    def stored(self, durable: int) -> bool:
+        """Send the acknowledgements that have become due; tell whether others wait."""
+        while self._acks and self._acks[0][0] <= durable:
             self.send(Frame(self._dialect.encode(SyncStatus(self._acks.popleft()[1]))))
         return bool(self._acks)
 

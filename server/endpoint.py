@@ -6,15 +6,16 @@ clients would try for ever (references/protocol.md, C2).
 
 import asyncio
 import logging
-import unicodedata
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from crdt.errors import CloseCode, CowriteError
+from server.bus import BusUnavailable
 from server.connection import Connection
 from server.health import Health
+from server.names import BadName, document_name
 from server.node import Node
 from server.room import Room
 from server.storage import DocumentUnreadable, StoreUnavailable
@@ -24,7 +25,6 @@ __all__ = ["DocumentEndpoint"]
 
 logger = logging.getLogger("cowrite.endpoint")
 
-NAME_LIMIT_BYTES = 255
 PATH_SHOWN = 300
 """Characters of a refused path that are logged."""
 
@@ -69,12 +69,15 @@ class DocumentEndpoint:
             raise Refused(CloseCode.RESTART, "stopping")
         if self._served > self._node.settings.max_connections:
             raise Refused(CloseCode.OVERLOADED, "too many connections")
-        return _document_name(scope["path_params"]["document"])
+        try:
+            return document_name(scope["path_params"]["document"])
+        except BadName as error:
+            raise Refused(CloseCode.MALFORMED, str(error)) from error
 
     async def _acquire(self, name: str) -> Room:
         try:
             return await self._node.rooms.acquire(name)
-        except (StoreUnavailable, DocumentUnreadable) as error:
+        except (StoreUnavailable, DocumentUnreadable, BusUnavailable) as error:
             raise Refused(CloseCode.UNREADABLE, str(error)) from error
 
     async def _serve(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,17 +111,3 @@ def _is_allowed(headers: Headers, allowed: tuple[str, ...]) -> bool:
         return bool(origin != "null" and urlsplit(origin).netloc == headers.get("host"))
     except ValueError:
         return False
-
-
-def _document_name(raw: str) -> str:
-    """Check a document's name (L1): NFC, 1 to 255 bytes, no control characters, no empty or dotted part."""
-    name = unicodedata.normalize("NFC", raw)
-    parts = name.split("/")
-    if (
-        not 0 < len(name.encode("utf-8", "replace")) <= NAME_LIMIT_BYTES
-        or any(unicodedata.category(character) in ("Cc", "Cs", "Cn") for character in name)
-        or "\ufffd" in name
-        or any(part in ("", ".", "..") for part in parts)
-    ):
-        raise Refused(CloseCode.MALFORMED, "impossible document name")
-    return name

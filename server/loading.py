@@ -43,6 +43,8 @@ class Loaded:
     position: int
     """The highest position ever given out."""
     tail: Tail
+    snapshot_position: int
+    """Up to which the snapshot holds everything."""
 
 
 async def load(store: Store, name: str) -> Loaded:
@@ -56,7 +58,8 @@ async def load(store: Store, name: str) -> Loaded:
     tail = Tail()
     for entry in stored.entries:
         tail.add(entry.update)
-    return Loaded(document, waiting, stored.last_position, tail)
+    folded = stored.snapshot.position if stored.snapshot else 0
+    return Loaded(document, waiting, stored.last_position, tail, folded)
 
 
 def _from_snapshot(stored: Stored) -> Document:

@@ -37,11 +37,11 @@ class Member(Reader, Protocol):
     def answer(self, state_vector: StateVector) -> None:
         """Bring the member from ``state_vector`` up to date, now or when it has drained."""
 
-    def acknowledge(self, position: int, payload: bytes) -> None:
-        """Send ``payload`` back when ``stored`` reaches ``position``."""
+    def acknowledge(self, due: int, payload: bytes) -> None:
+        """Send ``payload`` back when ``stored`` reaches ``due``."""
 
-    def stored(self, position: int) -> bool:
-        """Learn that everything up to ``position`` is durable; tell whether anything still waits."""
+    def stored(self, durable: int) -> bool:
+        """Learn how many of the room's entries are durable; tell whether anything still waits."""
 
     def retry(self) -> None:
         """Try again what the session holds back."""

@@ -12,9 +12,9 @@ in between and no lock is needed. Rules of the room (references/protocol.md, R1â
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Protocol, assert_never
+from typing import assert_never
 
-from crdt.awareness import GRACE_S, Awareness
+from crdt.awareness import GRACE_S
 from crdt.dialects import Dialect
 from crdt.document import Document, take_all
 from crdt.errors import CloseCode
@@ -25,61 +25,47 @@ from crdt.update import Update
 from server.batch import Batch
 from server.fan_out import FanOut
 from server.join import JoinCache
+from server.journal import Journal
 from server.loading import Loaded
-from server.log_writer import LogWriter
 from server.member import Member, PauseReason
+from server.owner import Owner
 from server.pace import Pace
-from server.storage import Entry
+from server.presence import Presence
+from server.receipts import Receipts
 from server.transport import Frame
 
-__all__ = ["Owner", "Room"]
+__all__ = ["Room"]
 
 logger = logging.getLogger("cowrite.room")
-
-
-class Owner(Protocol):
-    """Who keeps the rooms of this node."""
-
-    def broken(self, room: "Room") -> None:
-        """Learn that yrs failed and the document has to be loaded anew."""
-
-    def failed(self, room: "Room") -> None:
-        """Learn that the room cannot go on: something accepted will neither be logged nor fanned out."""
-
-    def grown(self, room: "Room") -> None:
-        """Learn that ``room.tail`` has grown on disk."""
 
 
 class Room:
     """A live document and its members."""
 
-    def __init__(self, name: str, loaded: Loaded, owner: Owner, log: LogWriter, dialect: Dialect) -> None:
+    def __init__(self, name: str, loaded: Loaded, owner: Owner, journal: Journal, dialect: Dialect) -> None:
         self.name = name
         self.owner = owner
         self.document = loaded.document
-        self.awareness = Awareness()
+        self.presence = Presence(lambda: self._pace.request(), lambda: owner.presence_changed(self))
         self.members: set[Member] = set()
         self.position = loaded.position
-        """Of the latest entry handed to the log."""
-        self.stored_position = loaded.position
-        """Up to which everything is durable."""
+        """Of the latest entry, where no bus gives positions."""
         self.tail = loaded.tail
         """What the log holds after the snapshot."""
         self.fanned_out_at = 0.0
         """When everybody was last written to, by the loop's clock."""
         self._waiting = loaded.waiting
-        self._log = log
+        self._journal = journal
         self._dialect = dialect
         self._loop = asyncio.get_running_loop()
         self._fan_out = FanOut(lambda: self.document.state_vector)
         self._joins = JoinCache(self.document, dialect)
         self._batch = Batch()
-        self._announced: dict[int, None] = {}
-        self._unacknowledged: set[Member] = set()
+        self._relayed = Batch()
+        """Entries of other nodes: they are sent, not logged again."""
+        self._receipts = Receipts()
         self._holding: set[Member] = set()
         self._pace = Pace(self._flush)
-        self._settled = asyncio.Event()
-        self._settled.set()
         self._is_suspended = False
 
     def join(self, member: Member) -> None:
@@ -92,7 +78,7 @@ class Room:
         """Let a member go; ``clean`` when its close frame came."""
         self.members.discard(member)
         self._holding.discard(member)
-        self._unacknowledged.discard(member)
+        self._receipts.forget(member)
         self._fan_out.remove(member)
         self.perform(member, member.session.close(self._loop.time(), clean=clean))
         if not clean:
@@ -107,8 +93,8 @@ class Room:
         had = self._fan_out.catch_up(member)
         if had is not None:
             self.answer(member, had)
-            if present := self.awareness.present:
-                member.write(self._frame(AwarenessUpdate(self.awareness.encode(present))))
+            if (everybody := self.presence.everybody()) is not None:
+                member.write(self._frame(AwarenessUpdate(everybody)))
 
     def answer(self, member: Member, state_vector: StateVector) -> None:
         """Send what a peer with ``state_vector`` lacks; raises ``Malformed``."""
@@ -121,10 +107,10 @@ class Room:
             match effect:
                 case Accepted(update):
                     self._accept(update)
-                    if self._log.is_full:
+                    if self._journal.is_full:
                         member.pause(PauseReason.LOG)
                 case Announce(clients):
-                    self._announce(clients)
+                    self.presence.changed(clients)
                 case Acknowledge(payload):
                     self._acknowledge(member, payload)
                 case Reply(message):
@@ -143,24 +129,35 @@ class Room:
             self._holding.add(member)
 
     def _accept(self, update: Update) -> None:
+        self._receipts.begin()
+        self._grow(update, self._batch)
+
+    def _grow(self, update: Update, batch: Batch) -> None:
         if self._holding or self._waiting:
             self._loop.call_soon(self._retry)
-        self._batch.add(update)
+        batch.add(update)
         self._joins.extend(update)
-        self._settled.clear()
-        self._pace.request()
-
-    def _announce(self, clients: Sequence[int]) -> None:
-        self._announced.update(dict.fromkeys(clients))
         self._pace.request()
 
     def _acknowledge(self, member: Member, payload: bytes) -> None:
-        position = self.position + len(self._batch)
-        if self.stored_position >= position:
+        if self._receipts.ask(member, payload, len(self._batch)):
             member.send(self._frame(SyncStatus(payload)))
-        else:
-            member.acknowledge(position, payload)
-            self._unacknowledged.add(member)
+
+    def take_relayed(self, update: Update) -> None:
+        """Take an entry of another node; raises ``ProtocolError`` and ``DocumentBroken``."""
+        if self._is_suspended:
+            # The stream is read again once the document has been replaced.
+            return
+        intake = self.document.intake(update)
+        for part in intake.run():
+            self._grow(part, self._relayed)
+        if intake.rest is not None:
+            self._waiting.append(intake.rest)
+
+    def republish(self) -> None:
+        """Hand the whole document to the journal: the stream was lost, and others may lack anything."""
+        self._hand_over(self.document.encode())
+        self._receipts.begin()
 
     def _retry(self) -> None:
         """Try again what waited for something that may have come (S5)."""
@@ -178,42 +175,44 @@ class Room:
         except Exception:
             logger.critical("cannot flush", extra={"document": self.name}, exc_info=True)
             self.owner.failed(self)
-            self._settled.set()
+            self._receipts.give_up()
         self.fanned_out_at = self._loop.time()
 
     def _take_frames(self) -> list[Frame]:
-        frames = []
-        for entry in self._batch.take():
-            self.position += 1
-            self._log.append(self, Entry(self.name, self.position, entry))
+        # Relayed entries first: they cannot depend on what no other node has seen.
+        entries = self._relayed.take()
+        for entry in entries:
             self.tail.add(entry)
-            frames.append(self._frame(SyncUpdate(entry)))
-        if self._announced:
-            frames.append(self._frame(AwarenessUpdate(self.awareness.encode(self._announced))))
-            self._announced = {}
+        for entry in self._batch.take():
+            self._hand_over(entry)
+            entries.append(entry)
+        frames = [self._frame(SyncUpdate(entry)) for entry in entries]
+        if (presence := self.presence.take_for_members()) is not None:
+            frames.append(self._frame(AwarenessUpdate(presence)))
         return frames
+
+    def _hand_over(self, entry: Update) -> None:
+        self._receipts.hand_over()
+        self._journal.append(self, entry)
+        self.tail.add(entry)
 
     def _frame(self, message: Message) -> Frame:
         return Frame(self._dialect.encode(message))
 
-    def stored(self, position: int) -> None:
-        """Learn that everything up to ``position`` is durable, and acknowledge it (D1)."""
-        self.stored_position = position
-        self._unacknowledged = {member for member in list(self._unacknowledged) if member.stored(position)}
-        if position == self.position and not self._batch:
-            self._settled.set()
+    def stored(self, count: int) -> None:
+        """Learn that ``count`` more entries are durable, and acknowledge them (D1)."""
+        self._receipts.stored(count, is_more_coming=bool(self._batch))
         self.owner.grown(self)
 
     async def settle(self) -> None:
         """Wait until everything accepted is durable, or the room was given up."""
         self._pace.flush_now()
-        await self._settled.wait()
+        await self._receipts.settle()
 
     def expire(self) -> None:
         """Withdraw clients that are gone; drop shared answers that nobody asks for."""
         now = self._loop.time()
-        if gone := self.awareness.expire(now):
-            self._announce(gone)
+        self.presence.expire(now)
         self._joins.expire(now)
 
     def suspend(self) -> None:
@@ -229,6 +228,11 @@ class Room:
         self._joins.drop()
         self._is_suspended = False
         self._loop.call_soon(self._retry)
+
+    def recall(self) -> None:
+        """Have every member announce its presence anew, for other nodes believed that it was gone (A7)."""
+        for member in list(self.members):
+            self.perform(member, member.session.recall())
 
     def forget(self) -> None:
         """Give the memory back at once: the room is in cycles, which are collected some time later."""

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 
 from crdt.dialects import Dialect
 from crdt.errors import CloseCode
+from server.bus import BusUnavailable, Position
+from server.cluster import Cluster
 from server.compaction import Compactor
+from server.journal import Journal
 from server.loading import Tail, load
-from server.log_writer import LogWriter
 from server.member import PauseReason
 from server.room import Room
 from server.storage import DocumentUnreadable, Store, StoreUnavailable
@@ -42,15 +44,17 @@ class Rooms:
     def __init__(
         self,
         store: Store,
-        log: LogWriter,
+        journal: Journal,
         compactor: Compactor,
         dialect: Dialect,
         tasks: asyncio.TaskGroup,
+        cluster: Cluster | None,
         *,
         grace_s: float,
     ) -> None:
         self._store = store
-        self._log = log
+        self._journal = journal
+        self._cluster = cluster
         self._compactor = compactor
         self._dialect = dialect
         self._tasks = tasks
@@ -105,18 +109,29 @@ class Rooms:
         if not slot.users and self._slots.get(slot.name) is slot:
             slot.unloading = self._loop.call_later(self._grace_s, self._unload, slot)
 
+    def _leave_cluster(self, room: Room) -> None:
+        if self._cluster is not None:
+            self._start(self._cluster.disconnect(room))
+
     async def _open(self, slot: _Slot) -> None:
         try:
-            loaded = await load(self._store, slot.name)
+            room = await self._load(slot)
         except Exception as error:
-            is_known = isinstance(error, (StoreUnavailable, DocumentUnreadable))
+            is_known = isinstance(error, (StoreUnavailable, DocumentUnreadable, BusUnavailable))
             logger.error("cannot load: %s", error, extra={"document": slot.name}, exc_info=not is_known)
             del self._slots[slot.name]
             slot.room.set_exception(error)
             # Read once, so that it is no surprise if everybody who waited has gone.
             slot.room.exception()
             return
-        slot.room.set_result(Room(slot.name, loaded, self, self._log, self._dialect))
+        slot.room.set_result(room)
+
+    async def _load(self, slot: _Slot) -> Room:
+        loaded = await load(self._store, slot.name)
+        room = Room(slot.name, loaded, self, self._journal, self._dialect)
+        if self._cluster is not None:
+            await self._cluster.connect(room, Position(loaded.snapshot_position))
+        return room
 
     def _unload(self, slot: _Slot) -> None:
         slot.unloading = self._start(self._unload_settled(slot))
@@ -125,13 +140,14 @@ class Rooms:
         # A joiner cancels this task; between the last check and the deletion nothing can come in.
         try:
             room = await asyncio.shield(slot.room)
-        except (StoreUnavailable, DocumentUnreadable):
+        except (StoreUnavailable, DocumentUnreadable, BusUnavailable):
             return
         await slot.available.wait()
         await room.settle()
         if slot.users or self._slots.get(slot.name) is not slot:
             return
         del self._slots[slot.name]
+        self._leave_cluster(room)
         room.forget()
         if room.tail.rows:
             self._compactor.request(slot.name)
@@ -141,6 +157,11 @@ class Rooms:
         if self._compactor.is_due(room.tail):
             room.tail = Tail()
             self._compactor.request(room.name)
+
+    def presence_changed(self, room: Room) -> None:
+        """Have the other nodes told."""
+        if self._cluster is not None:
+            self._cluster.presence_changed(room)
 
     def broken(self, room: Room) -> None:
         """Load a document anew, in place, because yrs failed in the middle of an update."""
@@ -167,7 +188,10 @@ class Rooms:
         logger.warning("loading the document anew", extra={"document": room.name})
         await room.settle()
         try:
-            room.replace_document(await load(self._store, room.name))
+            loaded = await load(self._store, room.name)
+            room.replace_document(loaded)
+            if self._cluster is not None:
+                self._cluster.start_over(room, Position(loaded.snapshot_position))
         except (StoreUnavailable, DocumentUnreadable) as error:
             logger.error("cannot load: %s", error, extra={"document": room.name})
             self._give_up(room, CloseCode.UNREADABLE)

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from crdt.errors import CowriteError
 
-__all__ = ["Settings", "SettingsError", "add_options", "read_settings"]
+__all__ = ["Settings", "SettingsError", "add_options", "read_settings", "to_environment"]
 
 T = TypeVar("T")
 
@@ -19,6 +19,17 @@ class SettingsError(CowriteError):
 
 def _origins(text: str) -> tuple[str, ...]:
     return tuple(origin.strip().rstrip("/") for origin in text.split(",") if origin.strip())
+
+
+def _truth(text: str) -> bool:
+    values = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if text.lower() not in values:
+        raise ValueError(text)
+    return values[text.lower()]
+
+
+def _is_postgres(store: str) -> bool:
+    return store.startswith(("postgres://", "postgresql://"))
 
 
 def _seconds(text: str) -> float:
@@ -40,9 +51,20 @@ class Settings:
     host: str = _option("127.0.0.1", "address to listen on", str)
     port: int = _option(8000, "port to listen on", int)
     data: Path = _option(Path("data"), "folder that holds the documents; one server at a time", Path)
+    redis: str | None = _option(None, "bus between several nodes: redis://... or a cluster's node", str)
     store: str = _option(
-        "sqlite", "sqlite (in the data folder) or memory (gone at exit)", str, "sqlite", "memory"
+        "",
+        "sqlite (in the data folder), postgresql://..., redis (the bus itself) or memory (gone at exit)",
+        str,
     )
+    acknowledge: str = _option(
+        "stored",
+        "stored: an edit is acknowledged when the store has it; streamed: when Redis has it",
+        str,
+        "stored",
+        "streamed",
+    )
+    worker: bool = _option(True, "whether this node folds logs into snapshots", _truth)
     synchronous: Literal["FULL", "NORMAL"] = _option(
         "FULL", "FULL survives a power cut, NORMAL only a killed process", str, "FULL", "NORMAL"
     )
@@ -62,15 +84,28 @@ class Settings:
         64 * 2**20, "accepted but not yet durable; beyond it clients that write are not read", int
     )
     grace_s: float = _option(10.0, "how long a document stays in memory after the last client left", _seconds)
+    sweep_s: float = _option(60.0, "how often what nobody folded is looked for", _seconds)
     log_level: str = _option(
         "info", "debug, info, warning or error", str, "debug", "info", "warning", "error"
     )
 
     def __post_init__(self) -> None:
-        if self.workers != 1:
+        if not self.store:
+            object.__setattr__(self, "store", "sqlite" if self.redis is None else "redis")
+        if self.store not in ("sqlite", "memory", "redis") and not _is_postgres(self.store):
+            raise SettingsError("--store: must be sqlite, memory, redis or postgresql://...")
+        if self.workers < 1:
+            raise SettingsError("--workers: at least 1")
+        if self.redis is None and self.workers > 1:
             raise SettingsError(
-                "--workers: several processes need a bus between them, for an edit that reaches one process "
-                "must reach the clients of the others; this version has none and serves with one process"
+                "--workers: several processes need --redis, for an edit that reaches one process must reach "
+                "the clients of the others"
+            )
+        if self.redis is None and (self.store == "redis" or self.acknowledge == "streamed"):
+            raise SettingsError("--store redis and --acknowledge streamed need --redis")
+        if self.redis is not None and self.store in ("sqlite", "memory"):
+            raise SettingsError(
+                f"--store {self.store}: belongs to one node; with --redis use postgresql:// or redis"
             )
         if not 0 <= self.port < 65_536:
             raise SettingsError("--port: must be from 0 to 65535")
@@ -80,6 +115,26 @@ class Settings:
             raise SettingsError(
                 "--max-message-bytes, --write-budget-bytes, --log-budget-bytes: at least 65536"
             )
+
+    @property
+    def place(self) -> str:
+        """Where documents are kept, without a password."""
+        if _is_postgres(self.store):
+            return "Postgres"
+        if self.store == "memory":
+            return "memory, gone at exit"
+        return str(self.data.resolve()) if self.store == "sqlite" else "Redis"
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """Write settings as ``read_settings`` reads them, for a process that is started by this one."""
+    values = {_variable(option): getattr(settings, option.name) for option in fields(Settings)}
+    values["COWRITE_WORKERS"] = 1
+    return {name: _as_text(value) for name, value in values.items() if value is not None}
+
+
+def _as_text(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def add_options(parser: ArgumentParser, *names: str) -> None:

@@ -63,7 +63,10 @@ class Sink(Protocol):
         """Learn that most of it has gone."""
 
     def connection_lost(self, *, clean: bool) -> None:
-        """Learn that the connection is over; ``clean`` if a close frame came from the peer."""
+        """Learn that the connection is over; ``clean`` if a close frame came from the peer.
+
+        One that only answers ours of code 1012 does not count: who is sent away to come back has not left.
+        """
 
 
 class Transport(Protocol):

@@ -152,8 +152,17 @@ class UvicornTransport:
     def _finish(self) -> None:
         sink, self._sink = self._sink, None
         if sink is not None:
-            self._call(sink.connection_lost, clean=self._protocol.conn.close_rcvd is not None)
+            self._call(sink.connection_lost, clean=self._has_left)
             self._over.set()
+
+    @property
+    def _has_left(self) -> bool:
+        """Whether the peer closed, unless only because it was sent away to come back at once (A6)."""
+        connection = self._protocol.conn
+        was_sent_away = connection.close_sent is not None and connection.close_sent.code == CloseCode.RESTART
+        return connection.close_rcvd is not None and (
+            not was_sent_away or connection.close_rcvd_then_sent is True
+        )
 
     def _read_on(self) -> None:
         while self._kept and not self._protocol.read_paused:

@@ -27,6 +27,7 @@ from server.transport.framing import measure
 __all__ = ["CowriteProtocol"]
 
 _FINAL_BINARY = 0x82
+_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _FRAGMENTS_LIMIT = 16_384
 """Frames of one message; empty ones would otherwise pile up without ever reaching the size limit."""
 _OUR_CODES: dict[int, CloseCode] = {
@@ -102,6 +103,10 @@ class CowriteProtocol(WebSocketsSansIOProtocol):
         self.has_activity = True
         if not self.handshake_initiated:
             super().data_received(data)
+            if self.conn.handshake_exc is not None and not self.handshake_initiated:
+                # The parser gives up on a line above 8 KB without a word, and the client would wait for ever.
+                self.transport.write(_TOO_LONG)
+                self.transport.close()
         elif not self.handshake_complete:
             self.transport.abort()  # RFC 6455, 4.1: the client must wait for our response
         elif not self._rest:

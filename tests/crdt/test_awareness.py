@@ -11,15 +11,16 @@ from crdt.awareness import (
     CLAIM_LIMIT,
     GRACE_S,
     OUTDATED_S,
-    STATE_LIMIT_BYTES,
     TOMBSTONE_S,
     Awareness,
     Heard,
 )
+from crdt.awareness_entries import STATE_LIMIT_BYTES
 from crdt.encoding import Decoder, encode_var_bytes, encode_var_string, encode_var_uint
 from crdt.errors import Malformed, ProtocolError, TooLarge
 
 ANN, BOB, EVE = 101, 102, 103
+NODE = -1
 """Connections."""
 
 HERE = b'{"user":{"name":"\xc3\xa9"}}'
@@ -75,7 +76,7 @@ def test_A1_a_malformed_message_is_refused_and_leaves_no_trace(awareness: Awaren
 def test_A1_an_empty_message_says_nothing(awareness: Awareness) -> None:
     """The keepalive; it does not count as the first message either."""
     assert awareness.receive(said(), BOB, 0.0) == Heard()
-    assert awareness.receive(said((1, 5, HERE)), BOB, 0.0) == Heard()
+    assert awareness.receive(said((1, 5, HERE)), BOB, 0.0) == Heard(moved=[1])
     assert awareness.leave(ANN, 0.0, clean=True) == []
 
 
@@ -175,10 +176,26 @@ def test_A5_the_first_message_takes_over_from_a_half_open_connection(awareness: 
 
 
 def test_A5_taking_over_at_the_same_clock_changes_nothing_that_is_seen(awareness: Awareness) -> None:
-    assert awareness.receive(said((1, 5, HERE)), BOB, 1.0) == Heard()
+    assert awareness.receive(said((1, 5, HERE)), BOB, 1.0) == Heard(moved=[1])
     assert awareness.leave(ANN, 2.0, clean=False) == []
     assert awareness.expire(2.0 + GRACE_S) == []
     assert everybody(awareness) == {1: (5, HERE)}
+
+
+def test_A11_who_moves_to_another_node_is_no_longer_here_through_this_one(awareness: Awareness) -> None:
+    """At the clock that was known: the end of the former connection says nothing then."""
+    assert awareness.receive_relayed(said((1, 5, HERE)), NODE, 1.0) == Heard(moved=[1])
+    assert awareness.claimed_by(lambda peer: peer > 0) == []
+    assert awareness.leave(ANN, 2.0, clean=True) == []
+    assert awareness.receive_relayed(said((1, 5, HERE)), NODE, 3.0) == Heard()
+    assert everybody(awareness) == {1: (5, HERE)}
+
+
+def test_A7_a_recalled_connection_is_told_that_it_left_and_the_others_are_not(awareness: Awareness) -> None:
+    recalled = awareness.recall(ANN)
+    assert recalled == said((1, 5, NULL))
+    assert everybody(awareness) == {1: (5, HERE)}
+    assert awareness.recall(BOB) is None
 
 
 def test_A5_a_storm_of_echoes_changes_nothing(awareness: Awareness) -> None:

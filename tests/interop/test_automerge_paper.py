@@ -138,7 +138,7 @@ def assert_each_was_typed(seen: list[tuple[int, str]], patches: list[Patch]) -> 
 
 def compact(data: Path) -> None:
     """Fold the log of a stopped server."""
-    subprocess.run([COWRITE, "compact", "--data", data], check=True, timeout=60)
+    subprocess.run([*COWRITE, "compact", "--data", data], check=True, timeout=60)
 
 
 def stored_bytes(data: Path) -> int:

@@ -110,12 +110,12 @@ def _numbers(count: int) -> str:
 def _compact(data: Path) -> float:
     """Compact a folder and return how many seconds that took."""
     started = time.monotonic()
-    subprocess.run([COWRITE, "compact", "--data", data], check=True, timeout=60)
+    subprocess.run([*COWRITE, "compact", "--data", data], check=True, timeout=60)
     return time.monotonic() - started
 
 
 def _kill_compact(data: Path, after_s: float) -> None:
-    command = subprocess.Popen([COWRITE, "compact", "--data", data])
+    command = subprocess.Popen([*COWRITE, "compact", "--data", data])
     try:
         time.sleep(after_s)
         workers = psutil.Process(command.pid).children(recursive=True)

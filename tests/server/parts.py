@@ -1,4 +1,4 @@
-"""The server's real parts without sockets: registry, rooms, log writer and connections on a socket in memory.
+"""The server's real parts without sockets: registry, rooms, journal and connections on a socket in memory.
 
 For what has to happen in one exact order, which real sockets do not give.
 """
@@ -17,7 +17,7 @@ from crdt.update import Update
 from server.compaction import Compactor
 from server.connection import Connection
 from server.health import Health
-from server.log_writer import LogWriter
+from server.journal import Acknowledge, Journal
 from server.room import Room
 from server.rooms import Rooms
 from server.storage import Store
@@ -114,7 +114,7 @@ class Parts:
     """One node's registry with a store."""
 
     rooms: Rooms
-    log: LogWriter
+    journal: Journal
     compactor: Compactor
     members: list[tuple[Connection, Room]] = field(default_factory=list)
     wires: dict[Connection, Wire] = field(default_factory=dict)
@@ -157,10 +157,17 @@ async def running_parts(
     """Run the parts of a node until the context ends."""
     chosen = MemoryStore() if store is None else store
     compactor = Compactor(chosen)
-    log = LogWriter(chosen, log_budget_bytes, lambda: parts.rooms.resume_writers())
+    journal = Journal(
+        chosen,
+        None,
+        acknowledge=Acknowledge.STORED,
+        budget_bytes=log_budget_bytes,
+        on_room=lambda: parts.rooms.resume_writers(),
+    )
     async with asyncio.TaskGroup() as tasks:
-        parts = Parts(Rooms(chosen, log, compactor, DIALECT, tasks, grace_s=grace_s), log, compactor)
-        writer = tasks.create_task(log.run())
+        rooms = Rooms(chosen, journal, compactor, DIALECT, tasks, None, grace_s=grace_s)
+        parts = Parts(rooms, journal, compactor)
+        writer = tasks.create_task(journal.run())
         try:
             yield parts
         finally:

@@ -45,6 +45,7 @@ POSSIBLE = {
     "a percent sign": "100%25",
     "three parts": "a/b/c",
     "an emoji": quote("🫶"),
+    "a character newer than this Python": quote("\U000e0fff"),
     "dots in a name": "..a",
 }
 

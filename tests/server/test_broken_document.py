@@ -162,7 +162,7 @@ async def test_a_room_that_is_given_up_logs_nothing_more() -> None:
         attacker, _ = await parts.join("d")
         friend, wire = await parts.join("d")
         attacker.message_received(update_frame(BAIT))
-        await until(lambda: not parts.log.waiting_bytes, "stored")
+        await until(lambda: not parts.journal.waiting_bytes, "stored")
         friend.message_received(update_frame(update(section(5, 1, text("b", left=(5, 0))))))
         store.fail_loads()
         attacker.message_received(update_frame(POISON))

@@ -28,7 +28,7 @@ Start = Callable[..., RunningServer]
 async def in_process(store: Store) -> AsyncIterator[Compactor]:
     """A compactor that folds in a thread of this process, where a test can reach it."""
     with ThreadPoolExecutor(1) as executor:
-        yield Compactor(store, executor)
+        yield Compactor(store, executor=executor)
 
 
 async def written(words: int, document: str = "d") -> MemoryStore:

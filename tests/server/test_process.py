@@ -156,17 +156,48 @@ async def test_D2_a_full_disk_degrades_and_recovers(process: ServerProcess) -> N
             assert again.shown == writer.shown
 
 
-class HurriedServer(ServerProcess):
-    """A server that tries only for a second to store what it has when it stops."""
+class AlteredServer(ServerProcess):
+    """A server that runs ``alteration`` on its module ``server.node`` before it starts."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, alteration: str) -> None:
         super().__init__(data)
-        program = "import server.cli, server.node; server.node.DRAIN_LIMIT_S = 1.0; server.cli.main()"
+        program = f"import server.cli\nfrom server import node\n{alteration}\nserver.cli.main()"
         self._command[:1] = [sys.executable, "-c", program]
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, None while it runs."""
+        return self._running.poll()
+
+
+FAILING_TICKER = """
+async def tick(self):
+    import asyncio
+    await asyncio.sleep(1.0)
+    raise KeyError("ticker")
+node.Node._tick = tick
+"""
+
+
+async def test_a_server_of_which_a_part_fails_stores_what_it_has_and_ends_with_1(tmp_path: Path) -> None:
+    """A server that went on without one of its workers would forget in silence."""
+    with AlteredServer(tmp_path / "data", FAILING_TICKER) as process:
+        async with connected(process, "d") as peer:
+            await peer.append("kept")
+
+            async def has_ended() -> bool:
+                return process.exit_code is not None
+
+            await poll(has_ended, 20, "the end")
+        assert process.exit_code == 1
+        assert "a part of the server failed" in process.log.read_text()
+    with ServerProcess(tmp_path / "data") as again:
+        async with connected(again, "d") as peer:
+            assert peer.shown == "kept"
 
 
 async def test_F24_SIGTERM_while_nothing_can_be_stored_ends_in_time_and_not_with_0(tmp_path: Path) -> None:
-    with HurriedServer(tmp_path / "data") as process:
+    with AlteredServer(tmp_path / "data", "node.DRAIN_LIMIT_S = 1.0") as process:
         await stop_while_locked(process)
 
 

@@ -145,7 +145,7 @@ async def test_a_slow_joiner_of_a_large_document_is_not_taken_for_a_flood() -> N
     async with running_parts() as parts:
         writer, _ = await parts.join("d")
         writer.message_received(update_frame(update_of("x" * 12_000_000)))
-        await until(lambda: not writer.session.waits and not parts.log.waiting_bytes, "taken")
+        await until(lambda: not writer.session.waits and not parts.journal.waiting_bytes, "taken")
         await until(lambda: parts.members[0][1].document.clocks, "taken")
         first, _ = await parts.join("d")
         first.message_received(step_1())

@@ -78,7 +78,7 @@ async def test_R9_a_document_asked_for_while_it_unloads_simply_stays() -> None:
         _, wire = await parts.join("d")
         assert parts.members[0][1] is room
         store.may_append.set()
-        await until(lambda: not parts.log.waiting_bytes, "stored")
+        await until(lambda: not parts.journal.waiting_bytes, "stored")
         for _ in range(20):
             await asyncio.sleep(0)
         assert parts.live() == ["d"]
@@ -177,7 +177,7 @@ async def test_memory_comes_back_when_a_document_is_unloaded() -> None:
             member, wire = await parts.join(name)
             room = parts.members[0][1]
             member.message_received(update_frame(update_of("x" * 8_000_000)))
-            await until(lambda: room.position and not parts.log.waiting_bytes, "stored")
+            await until(lambda: room.position and not parts.journal.waiting_bytes, "stored")
             member.message_received(step_1())
             assert wire.of(SyncStep2)
             parts.leave(member)

@@ -2,18 +2,21 @@
 
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from server.settings import Settings, SettingsError, add_options, read_settings
+from server.settings import Settings, SettingsError, add_options, read_settings, to_environment
 
 OTHER = {
     "host": ("0.0.0.0", "0.0.0.0"),
     "port": ("1234", 1234),
     "data": ("/somewhere/else", Path("/somewhere/else")),
+    "redis": ("redis://somewhere:6379", "redis://somewhere:6379"),
     "store": ("memory", "memory"),
+    "acknowledge": ("stored", "stored"),
+    "worker": ("no", False),
     "synchronous": ("NORMAL", "NORMAL"),
     "allow_origin": (
         "https://a.example/, http://b.example:81",
@@ -26,6 +29,7 @@ OTHER = {
     "slow_client_s": ("2.5", 2.5),
     "log_budget_bytes": ("70002", 70_002),
     "grace_s": ("0", 0.0),
+    "sweep_s": ("3", 3.0),
     "log_level": ("debug", "debug"),
 }
 """For each option a value as text, and what it means."""
@@ -60,7 +64,9 @@ def test_other_variables_mean_nothing() -> None:
 
 WRONG = {
     "--port": ["abc", "", "-1", "65536", "80.5"],
-    "--store": ["postgres", ""],
+    "--store": ["postgres", "redis", "mysql://somewhere"],
+    "--acknowledge": ["streamed", "soon"],
+    "--worker": ["perhaps"],
     "--synchronous": ["OFF", "full"],
     "--workers": ["2", "0", "-1", "many"],
     "--max-message-bytes": ["65535", "1e9"],
@@ -89,8 +95,27 @@ def test_a_bad_variable_is_named() -> None:
 
 
 def test_several_processes_are_refused_with_the_reason() -> None:
-    with pytest.raises(SettingsError, match="--workers: .* bus"):
+    with pytest.raises(SettingsError, match="--workers: .* need --redis"):
         read(["--workers", "2"])
+
+
+@pytest.mark.parametrize("store", ["sqlite", "memory"])
+def test_a_store_of_one_node_is_refused_for_several(store: str) -> None:
+    with pytest.raises(SettingsError, match=f"--store {store}: belongs to one node"):
+        read(["--redis", "redis://somewhere", "--store", store])
+
+
+def test_with_redis_alone_documents_are_kept_there() -> None:
+    assert read(["--redis", "redis://somewhere"]).store == "redis"
+    assert read(["--redis", "redis://somewhere", "--workers", "2"]).workers == 2
+    assert read().store == "sqlite"
+
+
+def test_settings_reach_another_process_by_its_environment() -> None:
+    settings = read(
+        ["--redis", "redis://somewhere", "--workers", "3", "--allow-origin", "https://a, https://b"]
+    )
+    assert read([], to_environment(settings)) == replace(settings, workers=1)
 
 
 def test_origins_are_a_list_without_empty_ones() -> None:

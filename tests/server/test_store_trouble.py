@@ -93,7 +93,7 @@ async def test_D5_beyond_the_log_budget_writers_wait_and_readers_go_on(start: St
             return (await readiness(server))[1]["reasons"] == ["too much waits to be stored"]
 
         await poll(reasons, 10, "degraded")
-        waiting = await server.call(lambda: server.node.log.waiting_bytes)
+        waiting = await server.call(lambda: server.node.journal.waiting_bytes)
         assert waiting <= 2 * BUDGET_BYTES + 2**17
         # Whoever only reads, or asks, is served.
         async with server.peer("d") as joiner:

@@ -459,7 +459,8 @@ async def test_a_stopping_server_says_so_after_what_is_queued() -> None:
             each.send(frame(BINARY, b"in flight"), closing(1012))
             assert await each.at_end()
         await stopping
-        assert peer.sink.events == unserved_peer.sink.events == ["clean"]
+        # They are sent away to come back at once: nobody has left.
+        assert peer.sink.events == unserved_peer.sink.events == ["unclean"]
 
 
 @on_uvloop
@@ -529,6 +530,19 @@ async def test_the_socket_sends_at_once_and_hides_little() -> None:
 
 
 @on_uvloop
+async def test_a_request_line_that_is_too_long_is_answered(caplog: pytest.LogCaptureFixture) -> None:
+    """The parser gives up on it without a word; the client would wait for ever."""
+    async with running("direct") as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = "Host: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        writer.write(f"GET /{'x' * 9_000} HTTP/1.1\r\n{head}{key}".encode())
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 431 ")
+
+
 async def test_T8_the_query_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with running("direct") as server:

@@ -107,6 +107,15 @@ class StockClient:
         """End the TCP connection without a close frame; the provider comes back by itself."""
         await self._ask("cut")
 
+    async def move(self, url: str) -> None:
+        """Have the provider connect to another server from its next connection on."""
+        await self._ask("move", url=url)
+
+    async def abandon(self) -> None:
+        """Be gone for good without a word to anybody."""
+        await self.cut()
+        await self.destroy()
+
     async def destroy(self) -> None:
         """Leave for good: the provider withdraws its awareness and closes."""
         await self._ask("destroy")
@@ -126,6 +135,14 @@ class StockClient:
         as long as it is synced.
         """
         await self._ask("type", patches=patches, **_given(acknowledgeEvery=acknowledge_every))
+
+    async def insert_token(self, token: str, place: float) -> None:
+        """Insert ``<...>`` between two others; ``place``, from 0 to 1, says where."""
+        await self._ask("insertToken", token=token, place=place)
+
+    async def erase_token(self, token: str) -> None:
+        """Delete a token that this client has inserted."""
+        await self._ask("eraseToken", token=token)
 
     async def apply(self, update: bytes) -> None:
         """Apply an update to the client's document by hand, as a local edit."""
@@ -168,7 +185,11 @@ class StockClient:
 
     async def acknowledge(self, timeout_s: float = WAIT_LIMIT_S) -> None:
         """Ask the server to confirm all edits until now (message 102), and wait for the answer."""
-        assert await self._ask("acknowledge", timeoutMs=1000 * timeout_s), f"{self.name}: not acknowledged"
+        assert await self.is_acknowledged(timeout_s), f"{self.name}: not acknowledged"
+
+    async def is_acknowledged(self, timeout_s: float) -> bool:
+        """Ask for the same, and tell whether the answer came in time."""
+        return bool(await self._ask("acknowledge", timeoutMs=1000 * timeout_s))
 
     async def wait_text(self, text: str, timeout_s: float = WAIT_LIMIT_S) -> None:
         """Wait until the client shows exactly ``text``."""

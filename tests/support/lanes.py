@@ -19,8 +19,8 @@ PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--junitxml=
 VITEST = ("npm", "--prefix", "frontend-demo", "test", "--", "--reporter=default", "--reporter=junit")
 
 LANES = {
-    "interop": ("tests/interop", [*PYTEST, "tests/interop"]),
-    "rest": ("tests", [*PYTEST, "tests", "--ignore=tests/interop"]),
+    "outside": ("tests/interop", [*PYTEST, "tests/interop", "tests/faults"]),
+    "rest": ("tests", [*PYTEST, "tests", "--ignore=tests/interop", "--ignore=tests/faults"]),
     "page": ("frontend-demo/node_modules", [*VITEST, "--outputFile.junit={report}"]),
 }
 """By name: the folder without which the lane is left out, and its command.

@@ -6,10 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 from urllib.parse import quote
 
 import psutil
@@ -18,8 +20,8 @@ from tests.support.polling import poll_blocking
 
 __all__ = ["COWRITE", "ServerProcess", "free_port", "is_port_free"]
 
-COWRITE = Path(sys.executable).with_name("cowrite")
-"""The console script of the environment that runs the tests."""
+COWRITE = (str(Path(sys.executable).with_name("cowrite")),)
+"""The console script of this environment; arguments follow."""
 
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 30.0
@@ -64,7 +66,7 @@ class ServerProcess:
         self.port = port if port is not None else free_port()
         self.log = data.with_name(f"{data.name}.log")
         """Everything that every run printed."""
-        self._command = [str(COWRITE), "serve", "--host", "127.0.0.1", "--port", str(self.port)]
+        self._command = [*COWRITE, "serve", "--host", "127.0.0.1", "--port", str(self.port)]
         self._command += ["--data", str(data), *arguments]
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
@@ -95,7 +97,7 @@ class ServerProcess:
             self._process = subprocess.Popen(
                 self._command, env=self._environment, stdout=log, stderr=subprocess.STDOUT
             )
-        poll_blocking(self._is_ready, START_LIMIT_S, "the server is ready")
+        poll_blocking(self._has_started, START_LIMIT_S, "the server is ready")
 
     def kill(self) -> None:
         """Kill the server as ``kill -9`` does; its children are left on their own."""
@@ -109,6 +111,14 @@ class ServerProcess:
         code = self._running.wait(timeout=STOP_LIMIT_S)
         self._process = None
         return code
+
+    def freeze(self) -> None:
+        """Stop the server in its tracks, as a suspended machine does; ``thaw`` lets it go on."""
+        self._running.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        self._running.send_signal(signal.SIGCONT)
 
     def restart(self) -> None:
         """Start again on the same port and data folder; kill it first if it runs."""
@@ -135,7 +145,7 @@ class ServerProcess:
                 continue
         return total
 
-    def __enter__(self) -> "ServerProcess":
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:
@@ -163,10 +173,22 @@ class ServerProcess:
         assert self._process is not None, "the server does not run"
         return self._process
 
-    def _is_ready(self) -> bool:
-        assert self._running.poll() is None, f"the server ended while starting:\n{self.log.read_text()}"
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Ask for a path and return the status and the body; raises OSError where nobody answers."""
         try:
-            with urllib.request.urlopen(f"{self.http_url}/readyz", timeout=1) as answer:
-                return bool(answer.status == 200)
+            with urllib.request.urlopen(f"{self.http_url}{path}", timeout=5) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    def is_ready(self) -> bool:
+        """Tell whether the server calls itself ready."""
+        try:
+            return self.get("/readyz")[0] == 200
         except OSError:
             return False
+
+    def _has_started(self) -> bool:
+        assert self._running.poll() is None, f"the server ended while starting:\n{self.log.read_text()}"
+        return self.is_ready()

@@ -1,0 +1,145 @@
+"""This node among the others: what they append and who is with them comes in, what happens here goes out.
+
+One object for the node, told of every room that opens and closes. Rules (references/protocol.md, B3–B9).
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+from server.bus import Bus, BusUnavailable, Position
+from server.follower import Follower
+from server.room import Room
+from server.storage import Store
+
+__all__ = ["LEASE_S", "Cluster"]
+
+logger = logging.getLogger("cowrite.cluster")
+
+LEASE_S = 5.0
+"""How long a node is believed to live without a sign."""
+
+SIGN_S = 1.0
+"""How often a node gives a sign and looks for those of the others: with the grace of who was there, the
+people of a dead node are gone within 10 s (B8)."""
+
+RETRY_S = 0.5
+
+
+class Cluster:
+    """The node's side of everything between nodes.
+
+    What waits to be published is the latest presence of each room: bounded by the number of rooms.
+    """
+
+    def __init__(self, bus: Bus, store: Store, tasks: asyncio.TaskGroup) -> None:
+        self._bus = bus
+        self._store = store
+        self._tasks = tasks
+        self._followers: dict[Room, Follower] = {}
+        self._changed: dict[Room, None] = {}
+        self._arrival = asyncio.Event()
+        self._living: frozenset[str] = frozenset()
+        self._judges_at = 0.0
+        self.trouble: str | None = None
+        """Why this node does not hear the others at the moment."""
+
+    def __iter__(self) -> Iterator[Room]:
+        """Go through the rooms that are connected."""
+        return iter(list(self._followers))
+
+    async def connect(self, room: Room, position: Position) -> None:
+        """Bring a room, loaded up to ``position``, up to date and keep it so.
+
+        Raises ``BusUnavailable`` and what the store raises; the room is not connected then.
+        """
+        follower = Follower(room, self._store, self._bus, position, self._tasks)
+        # Listen, then read: whatever is appended meanwhile is in one of the two (B3).
+        await self._bus.listen(room.name, follower)
+        try:
+            await follower.complete()
+            for node, update in (await self._bus.presence(room.name)).items():
+                follower.presence_arrived(node, update)
+        except BaseException:
+            follower.close()
+            await self._bus.unlisten(room.name, follower)
+            raise
+        self._followers[room] = follower
+
+    async def disconnect(self, room: Room) -> None:
+        """Bring nothing more; never raises."""
+        follower = self._followers.pop(room, None)
+        self._changed.pop(room, None)
+        if follower is not None:
+            follower.close()
+            try:
+                await self._bus.unlisten(room.name, follower)
+            except BusUnavailable as error:
+                logger.warning("cannot unsubscribe: %s", error, extra={"document": room.name})
+
+    def start_over(self, room: Room, position: Position) -> None:
+        """Read the stream from ``position`` again, for the document was loaded anew."""
+        if room in self._followers:
+            self._followers[room].start_over(position)
+
+    async def presence_of(self, document: str) -> list[bytes]:
+        """Return who is on a document through other nodes; raises ``BusUnavailable``."""
+        return list((await self._bus.presence(document)).values())
+
+    def presence_changed(self, room: Room) -> None:
+        """Have the other nodes told what ``room.presence`` has for them."""
+        self._changed[room] = None
+        self._arrival.set()
+
+    async def publish(self) -> None:
+        """Publish presence for ever."""
+        while True:
+            await self._arrival.wait()
+            self._arrival.clear()
+            changed, self._changed = self._changed, {}
+            failures = [room for room in changed if not await self._publish(room)]
+            if failures:
+                await asyncio.sleep(RETRY_S)
+
+    async def _publish(self, room: Room) -> bool:
+        clients, news, everybody = room.presence.take_for_nodes()
+        try:
+            await self._bus.publish_presence(room.name, news, everybody)
+        except BusUnavailable:
+            room.presence.give_back(clients)
+            return False
+        return True
+
+    async def watch(self) -> None:
+        """Renew the lease and look after the other nodes for ever."""
+        while True:
+            try:
+                if await self._bus.renew_lease():
+                    self._return()
+                self._note(await self._bus.living_nodes())
+                self.trouble = None
+            except BusUnavailable as error:
+                if self.trouble is None:
+                    logger.warning("cannot renew the lease: %s", error)
+                self.trouble = f"cannot reach the other nodes: {error}"
+            await asyncio.sleep(SIGN_S)
+
+    def _return(self) -> None:
+        """Go on after the lease had ended: the others believed this node dead, or Redis forgot everything."""
+        logger.warning("the lease had ended")
+        # Redis may have been away for all: the others get the time to give a sign, too.
+        self._judges_at = asyncio.get_running_loop().time() + LEASE_S
+        for room, follower in self._followers.items():
+            follower.doubt()
+            room.recall()
+
+    def _note(self, living: frozenset[str]) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._judges_at:
+            self._living |= living
+            return
+        for node in self._living - living:
+            logger.warning("node %s is gone", node)
+            for room in self:
+                room.presence.forget_node(node, now)
+        self._living = living

@@ -1,0 +1,51 @@
+"""The process that folds: pycrdt holds the interpreter lock, so a fold in a thread would stall the loop.
+
+It is spawned on first use, not forked: it inherits no socket, and ends itself when the server is gone
+(references/protocol.md, D8).
+"""
+
+import asyncio
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+from crdt.compaction import Folded, FoldRefused, fold
+from server.parent import when_parent_ends
+from server.storage import Snapshot
+
+__all__ = ["FoldingPool"]
+
+
+class FoldingPool:
+    """One process for folds; ``executor`` replaces it where a test wants them close by."""
+
+    def __init__(self, executor: Executor | None = None) -> None:
+        self._executor = executor
+
+    async def fold(self, snapshot: Snapshot | None, updates: Sequence[bytes]) -> Folded:
+        """Fold as ``crdt.compaction.fold`` does; raises as it, and ``FoldRefused`` when the process died."""
+        update, depth = (None, 0) if snapshot is None else (snapshot.update, snapshot.depth)
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._running(), fold, update, depth, updates)
+        except BrokenProcessPool as error:
+            self._executor = None
+            raise FoldRefused("the folding process died") from error
+
+    def _running(self) -> Executor:
+        if self._executor is None:
+            context = multiprocessing.get_context("spawn")
+            self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
+        return self._executor
+
+    def close(self) -> None:
+        """End the process without waiting for a fold under way; idempotent."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor = None
+
+
+def _end_with_parent() -> None:
+    when_parent_ends(lambda: os._exit(1))

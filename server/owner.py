@@ -1,0 +1,24 @@
+"""Who keeps the rooms of a node, as far as a room knows it."""
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from server.room import Room
+
+__all__ = ["Owner"]
+
+
+class Owner(Protocol):
+    """Who keeps the rooms of this node."""
+
+    def broken(self, room: "Room") -> None:
+        """Learn that yrs failed and the document has to be loaded anew."""
+
+    def failed(self, room: "Room") -> None:
+        """Learn that the room cannot go on: something accepted will neither be logged nor fanned out."""
+
+    def grown(self, room: "Room") -> None:
+        """Learn that ``room.tail`` has grown on disk."""
+
+    def presence_changed(self, room: "Room") -> None:
+        """Learn that ``room.presence`` has something for the other nodes."""
