@@ -16,10 +16,13 @@ const COMMANDS = {
   connect: client => client.provider.connect(),
   disconnect: client => client.provider.disconnect(),
   cut: client => client.cut(),
+  move: (client, { url }) => client.move(url),
 
   insert: (client, { index, text }) => client.text.insert(index, text),
   delete: (client, { index, length }) => client.text.delete(index, length),
   type: (client, { patches, acknowledgeEvery }) => client.type(patches, acknowledgeEvery),
+  insertToken: (client, { token, place }) => client.insertToken(token, place),
+  eraseToken: (client, { token }) => client.eraseToken(token),
   apply: (client, { update }) => Y.applyUpdate(client.doc, Buffer.from(update, 'base64')),
   text: client => client.text.toString(),
   clientId: client => client.doc.clientID,

@@ -1,7 +1,9 @@
 /**
  * Two people write one document at the same time, each with a stock client that keeps losing its connection.
  *
- *   node friends.mjs <url> <document> <trace.json.gz> <seed>
+ *   node friends.mjs <url>[,<url>] <document> <trace.json.gz> <seed>
+ *
+ * With two URLs each author connects to a server of its own.
  *
  * Replays a concurrent recording (../traces/README.md) and prints {texts, losses} as JSON.
  *
@@ -106,12 +108,14 @@ class Author {
   }
 }
 
-const [url, document, trace, seed] = process.argv.slice(2)
+const [urls, document, trace, seed] = process.argv.slice(2)
 const recording = JSON.parse(gunzipSync(await readFile(trace)))
 // Positions count code points, Y.Text counts UTF-16 units: the same as long as there are no surrogates.
 assert(recording.txns.every(({ patches }) => patches.every(([, , inserted]) => !/[\ud800-\udfff]/.test(inserted))))
-const authors = scriptsOf(recording).map((script, agent) =>
-  new Author(agent, script, new StockClient({ version: '3.1.0', url, document })))
+const authors = scriptsOf(recording).map((script, agent) => {
+  const url = urls.split(',').at(agent) ?? urls
+  return new Author(agent, script, new StockClient({ version: '3.1.0', url, document }))
+})
 const [first, second] = authors
 await Promise.all([first.write(second, randomFrom(Number(seed))), second.write(first, randomFrom(Number(seed) + 1))])
 await Promise.all(authors.map(({ client }) =>

@@ -53,6 +53,11 @@ export class StockClient {
     this.provider.ws?.terminate()
   }
 
+  /** Has the provider connect to another server from its next connection on, as a load balancer does. */
+  move (url) {
+    this.provider.serverUrl = url
+  }
+
   destroy () {
     this.provider.awareness.destroy()
     this.provider.destroy()
@@ -72,6 +77,18 @@ export class StockClient {
       if ((index + 1) % acknowledgeEvery === 0) this.askForAcknowledgement()
       if ((index + 1) % EDITS_PER_TURN === 0) await this.#drained()
     }
+  }
+
+  /** Inserts `<...>` between two tokens; `place`, from 0 to 1, says where. */
+  insertToken (token, place) {
+    const text = this.text.toString()
+    const end = text.indexOf('>', Math.floor(place * text.length))
+    this.text.insert(end + 1, token)
+  }
+
+  /** Deletes a token that the client has inserted. */
+  eraseToken (token) {
+    this.text.delete(this.text.toString().indexOf(token), token.length)
   }
 
   /** Sends message 102, unless the client's offline edits are not on their way yet. */

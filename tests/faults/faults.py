@@ -1,0 +1,131 @@
+"""Faults of all kinds, at random: nodes and servers that are killed, connections that are cut or stall."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
+
+from tests.support.postgres_server import PostgresServer
+from tests.support.redis_server import RedisServer
+from tests.support.server_process import ServerProcess
+from tests.support.tcp_proxy import TcpProxy
+
+__all__ = ["Faults"]
+
+Fault = Callable[[], Awaitable[None]]
+
+
+class Faults:
+    """What can be done to a cluster. Every fault is healed when its coroutine ends."""
+
+    def __init__(
+        self,
+        random: Random,
+        nodes: Sequence[ServerProcess],
+        proxies: Sequence[TcpProxy],
+        redis: RedisServer,
+        postgres: PostgresServer | None = None,
+    ) -> None:
+        self._random = random
+        self._nodes = nodes
+        self._proxies = proxies
+        self._redis = redis
+        self._postgres = postgres
+        self._is_over = False
+        self.happened: list[str] = []
+        """The names of the faults so far."""
+
+    async def kill_nodes_now_and_then(self, longest_pause_s: float) -> None:
+        """Kill one node after the other until the task is ended by ``end``."""
+        while not self._is_over:
+            await asyncio.sleep(self._random.uniform(0, longest_pause_s))
+            self.happened.append("kill_node")
+            await self.kill_node()
+
+    async def end(self, task: asyncio.Task[None]) -> None:
+        """Let ``task`` do no more faults, and wait until the last one is healed."""
+        self._is_over = True
+        await task
+
+    async def rage(self, duration_s: float) -> None:
+        """Let one fault follow another, each kind as often as the others; return when all is healed."""
+        kinds: list[Fault] = [
+            self.kill_node,
+            self.kill_node,
+            self.kill_two_nodes,
+            self.kill_redis,
+            self.cut,
+            self.delay,
+            self.drop_replies,
+            self.refuse,
+        ]
+        if self._postgres is not None:
+            kinds += [self.kill_postgres, self.empty_redis]
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + duration_s
+        while loop.time() < ends_at:
+            for fault in self._random.sample(kinds, len(kinds)):
+                if loop.time() < ends_at:
+                    self.happened.append(fault.__name__)
+                    await fault()
+                    await asyncio.sleep(self._random.uniform(0, 1.5))
+
+    async def kill_node(self) -> None:
+        """``kill -9`` one node; it stays away for a while."""
+        await self._kill_nodes(1)
+
+    async def kill_two_nodes(self) -> None:
+        """``kill -9`` two nodes at once."""
+        await self._kill_nodes(2)
+
+    async def kill_redis(self) -> None:
+        """``kill -9`` Redis; its append-only file is whole."""
+        await asyncio.to_thread(self._redis.kill)
+        await asyncio.sleep(self._random.uniform(0, 3))
+        await asyncio.to_thread(self._redis.start)
+
+    async def empty_redis(self) -> None:
+        """Delete everything that Redis has."""
+        await asyncio.to_thread(self._redis.flush)
+
+    async def kill_postgres(self) -> None:
+        """``kill -9`` Postgres."""
+        assert self._postgres is not None
+        await asyncio.to_thread(self._postgres.kill)
+        await asyncio.sleep(self._random.uniform(0, 3))
+        await asyncio.to_thread(self._postgres.start)
+
+    async def cut(self) -> None:
+        """Break every connection between one node and Redis."""
+        self._random.choice(self._proxies).cut()
+
+    async def delay(self) -> None:
+        """Let the answers of Redis reach one node late."""
+        proxy = self._random.choice(self._proxies)
+        proxy.delay_s = self._random.uniform(0.05, 0.5)
+        await asyncio.sleep(self._random.uniform(0.5, 3))
+        proxy.delay_s = 0.0
+
+    async def drop_replies(self) -> None:
+        """Let what one node asks of Redis happen, and the answers vanish; then the connections break."""
+        proxy = self._random.choice(self._proxies)
+        proxy.drops_replies = True
+        await asyncio.sleep(self._random.uniform(0.2, 3))
+        proxy.drops_replies = False
+        proxy.cut()
+
+    async def refuse(self) -> None:
+        """Keep one node away from Redis."""
+        proxy = self._random.choice(self._proxies)
+        proxy.refuses = True
+        proxy.cut()
+        await asyncio.sleep(self._random.uniform(0.5, 3))
+        proxy.refuses = False
+
+    async def _kill_nodes(self, count: int) -> None:
+        victims = self._random.sample(self._nodes, count)
+        for node in victims:
+            await asyncio.to_thread(node.kill)
+        await asyncio.sleep(self._random.uniform(0, 1.5))
+        async with asyncio.TaskGroup() as group:
+            for node in victims:
+                group.create_task(asyncio.to_thread(node.start))

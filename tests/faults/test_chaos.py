@@ -1,0 +1,179 @@
+"""Everything fails at random while people write: in the end all agree, and nothing acknowledged is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.faults.faults import Faults
+from tests.support.clients import NodeClients
+from tests.support.ledger import Author, Ledger
+from tests.support.nodes import run_nodes, start_all
+from tests.support.polling import poll
+from tests.support.postgres_server import PostgresServer
+from tests.support.raw_client import RawClient
+from tests.support.redis_server import RedisServer
+from tests.support.server_process import ServerProcess
+from tests.support.tcp_proxy import TcpProxy
+
+NODES = 3
+AUTHORS = 12
+PAUSE_S = 0.2
+"""Between two edits of one author, on average."""
+ERASE_CHANCE, DEATH_CHANCE = 0.25, 0.01
+HEALED_LIMIT_S = 30.0
+ROUNDS = 5
+
+
+class Crowd:
+    """Authors who write until they are told to stop; some die without a word, and others take their place."""
+
+    def __init__(
+        self,
+        clients: NodeClients,
+        nodes: Sequence[ServerProcess],
+        document: str,
+        *,
+        acknowledge_chance: float = 0.15,
+        patience_s: float = 4.0,
+    ) -> None:
+        self.ledger = Ledger()
+        self._acknowledge_chance = acknowledge_chance
+        self._patience_s = patience_s
+        self._clients = clients
+        self._nodes = nodes
+        self._document = document
+        self._count = 0
+
+    async def write(self, random: Random, stop: asyncio.Event) -> Author:
+        """Write as one author after the other; return the last."""
+        author = await self._enter(random)
+        while not stop.is_set():
+            await asyncio.sleep(random.uniform(0, 2 * PAUSE_S))
+            if random.random() < ERASE_CHANCE:
+                await author.erase()
+            else:
+                await author.insert(random.random())
+            if random.random() < self._acknowledge_chance:
+                await author.acknowledge(self._patience_s)
+            if random.random() < DEATH_CHANCE:
+                await author.client.abandon()
+                author = await self._enter(random)
+        return author
+
+    async def _enter(self, random: Random) -> Author:
+        self._count += 1
+        url = random.choice(self._nodes).ws_root
+        return Author(await self._clients.open(str(self._count), url, self._document), self.ledger)
+
+
+@asynccontextmanager
+async def behind_proxies(redis: RedisServer) -> AsyncIterator[list[TcpProxy]]:
+    """Give each node a way of its own to Redis."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(TcpProxy.open(redis.port)) for _ in range(NODES)]
+
+
+async def write_while_everything_fails(
+    crowd: Crowd, faults: Faults, seed: int, duration_s: float
+) -> list[Author]:
+    """Return the authors who live at the end, when all faults are healed."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        writing = [group.create_task(crowd.write(Random(f"{seed} {i}"), stop)) for i in range(AUTHORS)]
+        await faults.rage(duration_s)
+        stop.set()
+    return [task.result() for task in writing]
+
+
+async def check_agreement(
+    authors: Sequence[Author], nodes: Sequence[ServerProcess], document: str, ledger: Ledger
+) -> None:
+    """Fail unless all authors and a fresh client of every node have one text, which keeps all promises."""
+    for author in authors:
+        assert await author.acknowledge(HEALED_LIMIT_S), f"{author.client.name} is not acknowledged"
+    texts: dict[str, str] = {}
+
+    async def all_agree() -> bool:
+        texts.update({author.client.name: await author.client.text() for author in authors})
+        for node in nodes:
+            async with RawClient.open(node.ws_url(document)) as fresh:
+                texts[node.http_url] = fresh.text
+        return len(set(texts.values())) == 1
+
+    try:
+        await poll(all_agree, HEALED_LIMIT_S, "all have one text")
+    finally:
+        print({name: len(text) for name, text in texts.items()})
+    ledger.check(texts[authors[0].client.name])
+
+
+@pytest.mark.timeout(180)
+async def test_all_agree_after_a_minute_of_faults(
+    redis: RedisServer, clients: NodeClients, document: str, tmp_path: Path, seed: int
+) -> None:
+    """Redis is the store; nodes and Redis are killed, and connections to Redis cut, delayed, muted."""
+    async with (
+        behind_proxies(redis) as proxies,
+        run_nodes(tmp_path, [proxy.url for proxy in proxies], "--grace-s", "1") as nodes,
+    ):
+        crowd = Crowd(clients, nodes, document)
+        faults = Faults(Random(seed), nodes, proxies, redis)
+        authors = await write_while_everything_fails(crowd, faults, seed, 60.0)
+        print(f"faults: {faults.happened}")
+        await check_agreement(authors, nodes, document, crowd.ledger)
+        print(f"acknowledged: {len(crowd.ledger.inserted)} of {len(crowd.ledger.attempted)}")
+
+
+@pytest.mark.timeout(120)
+async def test_what_is_acknowledged_survives_the_end_of_everything(
+    redis: RedisServer, clients: NodeClients, document: str, tmp_path: Path, seed: int
+) -> None:
+    """All nodes, Redis and all clients die at one instant, again and again: nobody is left to repeat it."""
+    random = Random(seed)
+    async with run_nodes(tmp_path, [redis.url] * NODES) as nodes:
+        crowd = Crowd(clients, nodes, document, acknowledge_chance=0.8, patience_s=0.5)
+        for _ in range(ROUNDS):
+            stop = asyncio.Event()
+            async with asyncio.TaskGroup() as group:
+                writing = [
+                    group.create_task(crowd.write(Random(random.random()), stop)) for _ in range(AUTHORS)
+                ]
+                await asyncio.sleep(random.uniform(0.5, 2.0))
+                for node in nodes:
+                    node.kill()
+                redis.kill()
+                stop.set()
+            for task in writing:
+                await task.result().client.abandon()
+            await asyncio.to_thread(redis.start)
+            await start_all(nodes)
+            async with RawClient.open(random.choice(nodes).ws_url(document)) as fresh:
+                crowd.ledger.check(fresh.text)
+        print(f"acknowledged: {len(crowd.ledger.inserted)} of {len(crowd.ledger.attempted)}")
+
+
+@pytest.mark.timeout(150)
+async def test_all_agree_though_redis_forgets_everything(
+    redis: RedisServer,
+    postgres: PostgresServer,
+    clients: NodeClients,
+    document: str,
+    tmp_path: Path,
+    seed: int,
+) -> None:
+    """Postgres is the store, and killed too; Redis loses all that it has, again and again."""
+    arguments = ("--grace-s", "1", "--store", postgres.new_database())
+    async with (
+        behind_proxies(redis) as proxies,
+        run_nodes(tmp_path, [proxy.url for proxy in proxies], *arguments) as nodes,
+    ):
+        crowd = Crowd(clients, nodes, document)
+        faults = Faults(Random(seed), nodes, proxies, redis, postgres)
+        authors = await write_while_everything_fails(crowd, faults, seed, 30.0)
+        print(f"faults: {faults.happened}")
+        await check_agreement(authors, nodes, document, crowd.ledger)
+        print(f"acknowledged: {len(crowd.ledger.inserted)} of {len(crowd.ledger.attempted)}")

@@ -1,0 +1,221 @@
+"""Workers that fold may die at any step and meet at any time: nothing is lost, and all is folded."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.support.nodes import run_nodes
+from tests.support.polling import poll_blocking
+from tests.support.postgres_server import PostgresServer
+from tests.support.raw_client import RawClient
+from tests.support.redis_server import RedisServer
+from tests.support.server_process import COWRITE, ServerProcess
+from tests.support.tcp_proxy import TcpProxy
+
+SWEEP_S = 0.3
+FOLDED_LIMIT_S = 15.0
+STEPS = 7
+"""What a worker asks of Redis for one document, from the claim on, at most."""
+SURE_STEPS = 3
+"""Those that every worker comes to before the stream is trimmed."""
+EDITS = 5
+DOCUMENTS = 2_000
+AT_ONCE = 16
+KEPT_LIMIT_BYTES = 600
+
+
+def _has_ended_or_folded(worker: "Worker", redis: RedisServer) -> bool:
+    return worker.has_ended or not waits(redis)
+
+
+class Worker:
+    """A ``cowrite worker`` that looks for work all the time."""
+
+    def __init__(self, redis_url: str, store: str, log: Path) -> None:
+        self._command = [*COWRITE, "worker", "--redis", redis_url, "--store", store]
+        self._command += ["--sweep-s", str(SWEEP_S)]
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "Worker":
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process is not None
+        self.kill()
+        self._process.wait()
+        print(f"--- log of the worker {self._log.name} ---")
+        print(self._log.read_text(errors="replace"))
+
+    def kill(self) -> None:
+        """End it as ``kill -9`` does; idempotent."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            os.kill(self._process.pid, signal.SIGKILL)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        assert self._process is not None
+        return self._process.poll() is not None
+
+
+def waits(redis: RedisServer) -> bool:
+    """Tell whether any stream holds entries."""
+    return any(redis.execute("XLEN", key) for key in redis.execute("KEYS", "*:stream"))
+
+
+def expire_claims(redis: RedisServer) -> None:
+    """Let the time pass that a claim outlives the one who held it."""
+    for key in redis.execute("KEYS", "*:claim"):
+        redis.execute("DEL", key)
+
+
+async def wait_folded(redis: RedisServer) -> None:
+    """Wait until nothing is left in any stream."""
+    await asyncio.to_thread(poll_blocking, lambda: not waits(redis), FOLDED_LIMIT_S, "all is folded")
+
+
+async def write(node: ServerProcess, document: str, token: str) -> None:
+    """Add one acknowledged edit at the end of a document."""
+    async with RawClient.open(node.ws_url(document)) as client:
+        await client.append(token)
+        await client.acknowledge()
+
+
+async def read(node: ServerProcess, document: str) -> str:
+    """Return the text that a fresh client gets."""
+    async with RawClient.open(node.ws_url(document)) as reader:
+        return reader.text
+
+
+@asynccontextmanager
+async def victim_killed_at(step: int, redis: RedisServer, store: str, log: Path) -> AsyncIterator[Worker]:
+    """Run a worker that is killed before its request number ``step``, counted from a claim on, arrives."""
+    async with TcpProxy.open(redis.port) as proxy:
+        with Worker(proxy.url, store, log) as victim:
+            requests = 0
+
+            def count(piece: bytes) -> None:
+                nonlocal requests
+                if requests or b":claim" in piece:
+                    requests += 1
+                    if requests == step:
+                        victim.kill()
+                        proxy.cut()
+
+            proxy.on_request = count
+            yield victim
+
+
+@pytest.fixture(params=["redis", "postgres"])
+def store(request: pytest.FixtureRequest) -> str:
+    """Give both stores that several nodes can have."""
+    if request.param == "redis":
+        return "redis"
+    postgres: PostgresServer = request.getfixturevalue("postgres")
+    return postgres.new_database()
+
+
+@pytest.mark.timeout(180)
+async def test_worker_killed_at_every_step_loses_nothing(
+    redis: RedisServer, store: str, document: str, tmp_path: Path
+) -> None:
+    """Killed before each of its requests to Redis; another worker folds the document at its next sweep.
+
+    With Postgres a stream that was folded and not yet trimmed waits for the next edit of its document.
+    """
+    text = ""
+    arguments = ("--worker", "no", "--store", store, "--grace-s", "0")
+    async with run_nodes(tmp_path, [redis.url], *arguments) as [node]:
+        for step in range(1, STEPS + 1):
+            async with victim_killed_at(step, redis, store, tmp_path / f"victim {step}") as victim:
+                for edit in range(EDITS):
+                    await write(node, document, f"<{step}.{edit}>")
+                    text += f"<{step}.{edit}>"
+                await asyncio.to_thread(
+                    poll_blocking,
+                    partial(_has_ended_or_folded, victim, redis),
+                    FOLDED_LIMIT_S,
+                    f"the worker reaches step {step}",
+                )
+                assert victim.has_ended or step > SURE_STEPS
+            assert await read(node, document) == text
+            if store != "redis":
+                await write(node, document, f"<after {step}>")
+                text += f"<after {step}>"
+            expire_claims(redis)
+            with Worker(redis.url, store, tmp_path / f"rescuer {step}"):
+                await wait_folded(redis)
+            assert await read(node, document) == text
+
+
+@pytest.mark.timeout(120)
+async def test_claim_of_a_killed_worker_ends_by_itself(
+    redis: RedisServer, document: str, tmp_path: Path
+) -> None:
+    """Nobody has to clean up after it."""
+    async with run_nodes(tmp_path, [redis.url], "--worker", "no", "--grace-s", "0") as [node]:
+        async with victim_killed_at(2, redis, "redis", tmp_path / "victim") as victim:
+            await write(node, document, "kept")
+            await asyncio.to_thread(poll_blocking, lambda: victim.has_ended, FOLDED_LIMIT_S, "it is killed")
+        assert redis.execute("KEYS", "*:claim")
+        with Worker(redis.url, "redis", tmp_path / "rescuer"):
+            await asyncio.to_thread(poll_blocking, lambda: not waits(redis), 25.0, "all is folded")
+        assert await read(node, document) == "kept"
+
+
+async def test_two_workers_on_one_document_lose_and_double_nothing(
+    redis: RedisServer, store: str, document: str, tmp_path: Path, seed: int
+) -> None:
+    """Both fold it all the time, with claims that end too early, while it is edited through two nodes."""
+    random = Random(seed)
+    arguments = ("--worker", "no", "--store", store, "--grace-s", "0")
+    async with run_nodes(tmp_path, [redis.url] * 2, *arguments) as nodes:
+        with (
+            Worker(redis.url, store, tmp_path / "first"),
+            Worker(redis.url, store, tmp_path / "second"),
+        ):
+            text = ""
+            for number in range(80):
+                await write(random.choice(nodes), document, f"<{number}>")
+                text += f"<{number}>"
+                if random.random() < 0.5:
+                    expire_claims(redis)
+            await wait_folded(redis)
+        for node in nodes:
+            assert await read(node, document) == text
+
+
+@pytest.mark.timeout(120)
+async def test_memory_of_idle_documents_goes_back(redis: RedisServer, tmp_path: Path) -> None:
+    """2,000 documents edited once: when folded, each takes less than 600 bytes beside its snapshot."""
+    async with run_nodes(tmp_path, [redis.url], "--grace-s", "0", "--sweep-s", "1") as [node]:
+        names = iter(range(DOCUMENTS))
+
+        async def edit() -> None:
+            for number in names:
+                await write(node, f"document-{number}", f"text of document {number}")
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(edit())
+        await asyncio.to_thread(poll_blocking, lambda: not waits(redis), 60.0, "all is folded")
+
+        kept = {key: redis.execute("MEMORY", "USAGE", key) for key in redis.execute("KEYS", "*")}
+        snapshots = sum(redis.execute("STRLEN", key) for key in kept if key.endswith(b":snapshot"))
+        beside = (sum(kept.values()) - snapshots) / DOCUMENTS
+        print(f"{beside:.0f} bytes for each document beside its snapshot")
+        assert beside < KEPT_LIMIT_BYTES
+        for number in (0, DOCUMENTS - 1):
+            assert await read(node, f"document-{number}") == f"text of document {number}"

@@ -1,0 +1,204 @@
+"""Who is there is the truth on every node, whatever happens to nodes, connections and Redis."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.support.clients import NodeClients, StockClient
+from tests.support.nodes import run_nodes
+from tests.support.polling import poll
+from tests.support.redis_server import RedisServer
+from tests.support.server_process import ServerProcess
+
+CROWD = 20
+AT_ONCE_S = 1.0
+DEAD_NODE_LIMIT_S = 10.0
+LEASE_IS_OVER_S = 9.0
+"""Longer than a node lives without a sign."""
+
+
+async def enter(clients: NodeClients, node: ServerProcess, document: str, name: str) -> StockClient:
+    """Open a client that is synced and present under its name."""
+    client = await clients.open(name, node.ws_root, document)
+    await client.wait_synced()
+    await client.set_awareness({"user": name})
+    return client
+
+
+async def enter_all(
+    clients: NodeClients, node: ServerProcess, document: str, names: Iterable[str]
+) -> list[StockClient]:
+    """Open several clients at once."""
+    return list(await asyncio.gather(*(enter(clients, node, document, name) for name in names)))
+
+
+async def names_seen(observer: StockClient) -> set[object]:
+    """Return the names of everybody whom a client sees."""
+    return {state.get("user") for state in (await observer.awareness()).values()}
+
+
+async def wait_seen(observer: StockClient, names: set[str], timeout_s: float) -> None:
+    """Wait until a client sees exactly these names."""
+
+    async def sees() -> bool:
+        return await names_seen(observer) == names
+
+    try:
+        await poll(sees, timeout_s, f"{observer.name} sees {names}")
+    except AssertionError:
+        assert await names_seen(observer) == names
+        raise
+
+
+def listed(node: ServerProcess, document: str) -> set[str]:
+    """Return the names that a node's list of presence shows."""
+    status, body = node.get(f"/api/v1/documents/{document}/presence")
+    assert status == 200, body
+    return {client["state"]["user"] for client in json.loads(body)["clients"]}
+
+
+async def ids_of(people: Iterable[StockClient]) -> set[int]:
+    """Return the ids under which clients are present."""
+    return {await person.client_id() for person in people}
+
+
+async def missing_since(observer: StockClient, seen_before: int, ids: set[int]) -> list[object]:
+    """Return each list of those present, after the first ``seen_before``, in which one of ``ids`` lacks."""
+    seen = (await observer.history("present"))[seen_before:]
+    return [present for present in seen if isinstance(present, list) and not ids <= set(present)]
+
+
+async def test_joiner_on_any_node_sees_everybody_at_once(
+    redis: RedisServer, clients: NodeClients, document: str, tmp_path: Path
+) -> None:
+    """Who enters is shown all who are there through other nodes, and every node's list shows all."""
+    async with run_nodes(tmp_path, [redis.url] * 3) as nodes:
+        names = {f"{place} {number}" for place in range(2) for number in range(3)}
+        for place in range(2):
+            await enter_all(clients, nodes[place], document, sorted(n for n in names if n[0] == str(place)))
+        started = time.monotonic()
+        observer = await clients.open("observer", nodes[2].ws_root, document)
+        await observer.wait_synced()
+        await observer.set_awareness(None)
+
+        await wait_seen(observer, names, AT_ONCE_S)
+
+        print(f"seen within {time.monotonic() - started:.2f} s of the connection")
+        for node in nodes:
+            assert await asyncio.to_thread(listed, node, document) == names
+
+
+async def test_people_of_a_killed_node_are_gone_everywhere_and_nobody_else(
+    redis: RedisServer, clients: NodeClients, document: str, tmp_path: Path
+) -> None:
+    """Within 10 s of ``kill -9`` the 20 people of that node left all lists; the others never did."""
+    async with run_nodes(tmp_path, [redis.url] * 3) as nodes:
+        others = [await enter(clients, node, document, f"other {i}") for i, node in enumerate(nodes[1:])]
+        crowd = {f"crowd {number}" for number in range(CROWD)}
+        people = await enter_all(clients, nodes[0], document, sorted(crowd))
+        other_names = {other.name for other in others}
+        for other in others:
+            await wait_seen(other, crowd | other_names, AT_ONCE_S)
+        seen_before = [len(await other.history("present")) for other in others]
+
+        await asyncio.to_thread(nodes[0].kill)
+        killed = time.monotonic()
+        for person in people:
+            await person.disconnect()
+        for other in others:
+            await wait_seen(other, other_names, DEAD_NODE_LIMIT_S - (time.monotonic() - killed))
+
+        print(f"gone everywhere within {time.monotonic() - killed:.2f} s")
+        for other, count in zip(others, seen_before, strict=True):
+            assert not await missing_since(other, count, await ids_of(others))
+        for node in nodes[1:]:
+            assert await asyncio.to_thread(listed, node, document) == other_names
+
+
+async def test_client_that_moves_to_another_node_never_leaves_the_list(
+    redis: RedisServer, clients: NodeClients, document: str, tmp_path: Path
+) -> None:
+    """First its connection breaks, then its node is killed; each time it comes back elsewhere."""
+    async with run_nodes(tmp_path, [redis.url] * 3) as nodes:
+        observer = await enter(clients, nodes[2], document, "observer")
+        mover = await enter(clients, nodes[0], document, "mover")
+        await wait_seen(observer, {"observer", "mover"}, AT_ONCE_S)
+        seen_before = len(await observer.history("present"))
+
+        await mover.move(nodes[1].ws_root)
+        await mover.cut()
+        await asyncio.sleep(LEASE_IS_OVER_S / 3)
+        await asyncio.to_thread(nodes[0].kill)
+        await asyncio.to_thread(nodes[0].start)
+        await mover.move(nodes[0].ws_root)
+        await asyncio.to_thread(nodes[1].kill)
+        await asyncio.sleep(LEASE_IS_OVER_S)
+
+        assert not await missing_since(observer, seen_before, await ids_of([mover, observer]))
+        assert await names_seen(observer) == {"observer", "mover"}
+        assert await asyncio.to_thread(listed, nodes[2], document) == {"observer", "mover"}
+
+
+async def test_stopping_a_node_makes_nobody_flicker(
+    redis: RedisServer, clients: NodeClients, document: str, tmp_path: Path
+) -> None:
+    """A client that a stopping node sends away and that comes back elsewhere never leaves the list."""
+    async with run_nodes(tmp_path, [redis.url] * 2) as nodes:
+        observer = await enter(clients, nodes[1], document, "observer")
+        mover = await enter(clients, nodes[0], document, "mover")
+        await wait_seen(observer, {"observer", "mover"}, AT_ONCE_S)
+        seen_before = len(await observer.history("present"))
+
+        await mover.move(nodes[1].ws_root)
+        assert await asyncio.to_thread(nodes[0].stop) == 0
+        await asyncio.sleep(LEASE_IS_OVER_S / 3)
+
+        assert not await missing_since(observer, seen_before, await ids_of([mover, observer]))
+        assert await names_seen(observer) == {"observer", "mover"}
+
+
+async def test_presence_survives_the_absence_of_redis(
+    redis: RedisServer, clients: NodeClients, document: str, tmp_path: Path
+) -> None:
+    """Redis is away for longer than a lease: nobody who stays leaves a list, who left meanwhile is gone."""
+    async with run_nodes(tmp_path, [redis.url] * 2) as nodes:
+        people = [await enter(clients, node, document, f"on {i}") for i, node in enumerate(nodes)]
+        leaver = await enter(clients, nodes[0], document, "leaver")
+        names = {person.name for person in people}
+        for person in people:
+            await wait_seen(person, names | {"leaver"}, AT_ONCE_S)
+        seen_before = [len(await person.history("present")) for person in people]
+
+        await asyncio.to_thread(redis.kill)
+        await leaver.destroy()
+        await asyncio.sleep(LEASE_IS_OVER_S)
+        await asyncio.to_thread(redis.start)
+
+        for person in people:
+            await wait_seen(person, names, 5.0)
+        await asyncio.sleep(LEASE_IS_OVER_S / 3)
+        for person, count in zip(people, seen_before, strict=True):
+            assert not await missing_since(person, count, await ids_of(people))
+            assert await names_seen(person) == names
+        for node in nodes:
+            assert await asyncio.to_thread(listed, node, document) == names
+
+
+async def test_thawed_node_brings_its_people_back(
+    redis: RedisServer, clients: NodeClients, document: str, tmp_path: Path
+) -> None:
+    """A node frozen beyond its lease is believed dead; when it goes on, its people are there again."""
+    async with run_nodes(tmp_path, [redis.url] * 2) as nodes:
+        frozen = await enter(clients, nodes[0], document, "frozen")
+        observer = await enter(clients, nodes[1], document, "observer")
+        await wait_seen(observer, {"frozen", "observer"}, AT_ONCE_S)
+
+        nodes[0].freeze()
+        await wait_seen(observer, {"observer"}, DEAD_NODE_LIMIT_S)
+        nodes[0].thaw()
+
+        await wait_seen(observer, {"frozen", "observer"}, 3.0)
+        await wait_seen(frozen, {"frozen", "observer"}, AT_ONCE_S)
+        assert await asyncio.to_thread(listed, nodes[1], document) == {"frozen", "observer"}
