@@ -143,10 +143,12 @@ async def test_live_nodes_bring_their_documents_back(
     """Redis, the only store, is empty: documents that are open anywhere are whole again by themselves."""
     async with run_nodes(tmp_path, [redis.url] * 3) as nodes:
         people = [await clients.open(f"on {i}", node.ws_root, document) for i, node in enumerate(nodes[:2])]
+        text = ""
         for person in people:
+            await person.wait_text(text)
+            text = f"{person.name} {text}"
             await person.insert(0, f"{person.name} ")
             await person.acknowledge()
-        text = "on 1 on 0 "
         await people[0].wait_text(text)
 
         await asyncio.to_thread(lose, redis)
