@@ -182,6 +182,7 @@ class Rooms:
             del self._slots[room.name]
             slot.available.set()
             room.close(code)
+            self._leave_cluster(room)
             room.forget()
 
     async def _reload(self, slot: _Slot, room: Room) -> None:
