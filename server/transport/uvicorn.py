@@ -26,6 +26,10 @@ from server.transport.framing import measure
 
 __all__ = ["CowriteProtocol"]
 
+_logger = logging.getLogger("cowrite.transport")
+
+_PATH_SHOWN = 300
+"""Characters of the path that a refusal logs."""
 _FINAL_BINARY = 0x82
 _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _FRAGMENTS_LIMIT = 16_384
@@ -219,6 +223,8 @@ class CowriteProtocol(WebSocketsSansIOProtocol):
         """
         assert self.conn.close_sent is not None
         code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
+        fields = {"path": self.scope["path"][:_PATH_SHOWN], "code": code}
+        _logger.warning("refused: %s", reason, extra=fields)
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True

@@ -127,7 +127,7 @@ async def test_what_a_large_update_brought_before_it_was_refused_is_the_same_for
         assert later.shown == "mine"
 
 
-async def test_a_frame_above_the_limit_is_refused(start: Start) -> None:
+async def test_a_frame_above_the_limit_is_refused(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     server = start(max_message_bytes=LIMIT_BYTES)
     async with server.peer("d") as friend:
         await friend.append("one ")
@@ -140,6 +140,10 @@ async def test_a_frame_above_the_limit_is_refused(start: Start) -> None:
             (CloseCode.TOO_LARGE, CloseCode.TOO_LARGE.phrase) if server.kind == "uvicorn" else (1009, "")
         )
         assert await attacker.closing() == expected
+        if server.kind == "uvicorn":
+            (line,) = warnings_of(caplog)
+            assert line.getMessage() == "refused: message too large"
+            assert (vars(line)["path"], vars(line)["code"]) == ("/ws/d", CloseCode.TOO_LARGE)
         await friend.append("two")
         await friend.acknowledge()
         async with server.peer("d") as third:
