@@ -58,8 +58,7 @@ class Cluster:
         await self._bus.listen(room.name, follower)
         try:
             await follower.complete()
-            for node, update in (await self._bus.presence(room.name)).items():
-                follower.presence_arrived(node, update)
+            await follower.hear_everybody()
         except BaseException:
             follower.close()
             await self._bus.unlisten(room.name, follower)
@@ -135,6 +134,10 @@ class Cluster:
 
     def _note(self, living: frozenset[str]) -> None:
         now = asyncio.get_running_loop().time()
+        if living - self._living:
+            # What a node told before it was seen, or before Redis was back, may have been missed.
+            for follower in self._followers.values():
+                follower.doubt()
         if now < self._judges_at:
             self._living |= living
             return

@@ -58,6 +58,15 @@ class Follower:
         except ProtocolError as error:
             logger.error("bad presence from node %s: %s", node, error, extra={"document": self._room.name})
 
+    async def hear_everybody(self) -> None:
+        """Take what the other nodes keep of their presence; raises ``BusUnavailable``."""
+        living = await self._bus.living_nodes()
+        everybody = await self._bus.presence(self._room.name)
+        try:
+            self._room.presence.hear_all(everybody, living, asyncio.get_running_loop().time())
+        except ProtocolError as error:
+            logger.error("bad presence: %s", error, extra={"document": self._room.name})
+
     def doubt(self) -> None:
         """Read the stream from the latest position known, once more if that is under way."""
         self._is_in_doubt = True
@@ -85,6 +94,7 @@ class Follower:
             try:
                 if await self._read_once():
                     await self._fill_again()
+                await self.hear_everybody()
                 delay_s = RETRY_MIN_S
             except (BusUnavailable, StoreUnavailable, DocumentUnreadable) as error:
                 logger.warning("cannot follow now: %s", error, extra={"document": self._room.name})
