@@ -21,7 +21,7 @@ PAGE_SOURCES := $(shell find frontend-demo -name node_modules -prune -o -type f 
 attempt = @$(MAKE) --no-print-directory $(1) || { test "$$CI" != true && echo "$(2)"; }
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check page browser clients format pins clean
+.PHONY: help run test faults check page browser clients format pins clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,10 @@ test: $(DEVELOPMENT) ## run every test
 	$(call attempt,clients,The Node.js clients could not be installed: their tests are skipped (see above).)
 	$(call attempt,browser,No browser: its tests are skipped (see above).)
 	.venv/bin/python -m tests.support.lanes
+
+faults: $(DEVELOPMENT) ## kill nodes, Redis and Postgres while clients edit
+	$(call attempt,clients,The Node.js clients could not be installed: their tests are skipped (see above).)
+	.venv/bin/python -m pytest -p no:cacheprovider tests/faults
 
 check: $(DEVELOPMENT) ## check format, lint and types
 	.venv/bin/ruff format --check
