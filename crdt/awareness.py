@@ -1,7 +1,7 @@
 """Who is here, as a plain table: client id to clock and state, with the connection that speaks for it.
 
 A server is no peer: the table never speaks for itself and time is an argument. Rules of the table
-(references/protocol.md, A1–A11):
+(references/protocol.md, A1–A12):
 
 - an entry counts when its clock is new, or when it is null at the clock of a live state (A2);
 - the id alone in a connection's first awareness message is its own, and is claimed for it even
@@ -10,15 +10,16 @@ A server is no peer: the table never speaks for itself and time is an argument. 
   after a close frame, after ``GRACE_S`` otherwise (A6);
 - whoever announces its own id at a clock at which the room already saw null is told so, and then
   announces itself again (A7);
-- who turns up on another node, at whatever clock, has moved there (A11).
+- who turns up on another node, at whatever clock, has moved there (A11); what nodes keep for joiners
+  has no order, and moves nobody at the same clock (A12).
 
 States are opaque JSON text, checked but never changed.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from crdt.awareness_entries import check_state, encode_entries, read_entries
+from crdt.awareness_entries import ENTRY_BYTES, Entry, check_state, encode_entries, in_parts, read_entries
 
 __all__ = ["GRACE_S", "Awareness", "Heard"]
 
@@ -33,18 +34,6 @@ TOMBSTONE_S = 600.0
 
 CLAIM_LIMIT = 64
 """The most ids that one connection speaks for; entries for more are ignored (A10)."""
-
-
-@dataclass(slots=True)
-class _Entry:
-    clock: int
-    state: bytes | None
-    """JSON text of an object; None: the client left."""
-    peer: int | None
-    """The connection that claims the id."""
-    seen_at: float
-    leaves_at: float | None = None
-    """When the connection broke: the moment at which the client counts as gone."""
 
 
 @dataclass(slots=True)
@@ -65,7 +54,7 @@ class Awareness:
     __slots__ = ("_claims", "_entries")
 
     def __init__(self) -> None:
-        self._entries: dict[int, _Entry] = {}
+        self._entries: dict[int, Entry] = {}
         self._claims: dict[int, set[int]] = {}
         """For each connection that has spoken, the ids that it claims."""
 
@@ -74,7 +63,7 @@ class Awareness:
 
         Raises ``Malformed`` or ``TooLarge``; nothing of the message is taken then.
         """
-        entries = read_entries(update)
+        entries = read_entries(update, is_relayed=False)
         is_first = peer not in self._claims and bool(entries)
         own = next(iter(entries)) if is_first and len(entries) == 1 else None
         news = {client: new for client, new in entries.items() if self._is_news(client, *new, peer, own)}
@@ -102,28 +91,48 @@ class Awareness:
         """
         heard = Heard()
         self._claims.setdefault(peer, set())
-        for client, (clock, state) in read_entries(update).items():
-            entry = self._entries.get(client)
-            is_news = self._is_news(client, clock, state, peer, None if state is None else client)
-            if is_news:
-                check_state(state)
-            if is_news or (state is not None and entry is not None and clock == entry.clock):
-                if entry is not None and entry.peer != peer:
-                    heard.moved.append(client)
-                claimed = self._claim(client, peer, now)
-                claimed.seen_at = now
-                if is_news:
-                    claimed.clock, claimed.state = clock, state
-                    heard.changed.append(client)
+        for client, (clock, state) in read_entries(update, is_relayed=True).items():
+            self._relayed(client, clock, state, peer, now, heard)
         return heard
 
-    def receive_whole(self, update: bytes, peer: int, now: float) -> Heard:
-        """Take all that another node has: whoever else was here through it leaves after the grace."""
-        heard = self.receive_relayed(update, peer, now)
-        for client in self._claims[peer] - read_entries(update).keys():
-            self._claims[peer].discard(client)
-            self._release(client, now)
+    def receive_kept(self, kept: Mapping[int, bytes], asked_at: float, now: float) -> Heard:
+        """Take all that other nodes keep of their connections, by the peer that stands for each.
+
+        Who was here through one of them before ``asked_at``, and is no longer among what it keeps, leaves
+        after the grace. Where two keep a client at one clock, as when one of them has died, nothing tells
+        the later: who has the claim keeps it (A12). Raises as ``receive``.
+        """
+        entries = {peer: read_entries(update, is_relayed=True) for peer, update in kept.items()}
+        for peer, clients in entries.items():
+            for client in self._claims.setdefault(peer, set()) - clients.keys():
+                if self._entries[client].seen_at < asked_at:
+                    self._claims[peer].discard(client)
+                    self._entries[client].release(now, GRACE_S)
+        heard = Heard()
+        # Released first, taken then: who has moved is released by one node and taken for the other.
+        for peer, clients in entries.items():
+            for client, (clock, state) in clients.items():
+                entry = self._entries.get(client)
+                if entry is None or entry.peer in (None, peer) or entry.clock < clock:
+                    self._relayed(client, clock, state, peer, now, heard)
         return heard
+
+    def _relayed(
+        self, client: int, clock: int, state: bytes | None, peer: int, now: float, heard: Heard
+    ) -> None:
+        entry = self._entries.get(client)
+        is_news = self._is_news(client, clock, state, peer, None if state is None else client)
+        if is_news:
+            check_state(state)
+        elif state is None or entry is None or entry.state is None or clock != entry.clock:
+            return
+        if entry is not None and entry.peer != peer:
+            heard.moved.append(client)
+        claimed = self._claim(client, peer, now)
+        claimed.seen_at = now
+        if is_news:
+            claimed.clock, claimed.state = clock, state
+            heard.changed.append(client)
 
     def claimed_by(self, is_local: Callable[[int], bool]) -> list[int]:
         """The ids that are here through a connection for which ``is_local`` holds."""
@@ -162,10 +171,10 @@ class Awareness:
         clock, state = entries[client]
         return state is not None and clock <= entry.clock
 
-    def _claim(self, client: int, peer: int, now: float) -> _Entry:
+    def _claim(self, client: int, peer: int, now: float) -> Entry:
         entry = self._entries.get(client)
         if entry is None:
-            entry = self._entries[client] = _Entry(0, None, peer, now)
+            entry = self._entries[client] = Entry(0, None, peer, now)
         elif entry.peer is not None and entry.peer != peer:
             self._claims[entry.peer].discard(client)
         entry.peer = peer
@@ -181,18 +190,10 @@ class Awareness:
         claimed = self._claims.pop(peer, set())
         gone = [client for client in claimed if clean and self._entries[client].state is not None]
         for client in claimed:
-            self._release(client, now)
+            self._entries[client].release(now, GRACE_S)
         for client in gone:
-            _bury(self._entries[client], now)
+            self._entries[client].bury(now)
         return gone
-
-    def _release(self, client: int, now: float) -> None:
-        entry = self._entries[client]
-        entry.peer = None
-        if entry.state is None:
-            entry.seen_at = now
-        else:
-            entry.leaves_at = now + GRACE_S
 
     def recall(self, peer: int) -> bytes | None:
         """Write what makes ``peer`` announce its clients anew, None where it has none (A7)."""
@@ -208,7 +209,7 @@ class Awareness:
                 if entry.peer is None and now - entry.seen_at > TOMBSTONE_S:
                     del self._entries[client]
             elif now - entry.seen_at > OUTDATED_S or (entry.leaves_at is not None and entry.leaves_at <= now):
-                _bury(entry, now)
+                entry.bury(now)
                 gone.append(client)
         return gone
 
@@ -228,14 +229,19 @@ class Awareness:
             if entry.state is not None:
                 yield client, entry.clock, entry.state
 
+    def size_of(self, client: int) -> int:
+        """How many bytes a client takes in an update, at most; 0 for one that was forgotten."""
+        entry = self._entries.get(client)
+        return 0 if entry is None else ENTRY_BYTES + len(entry.state or b"")
+
     def encode(self, clients: Iterable[int]) -> bytes:
         """Write the latest entries of ``clients``, but for the forgotten, as one awareness update."""
+        return encode_entries(self._latest(clients))
+
+    def encode_parts(self, clients: Iterable[int]) -> list[bytes]:
+        """Write the same for members: as several updates where one would be too large (A3)."""
+        return [encode_entries(part) for part in in_parts(self._latest(clients))]
+
+    def _latest(self, clients: Iterable[int]) -> list[tuple[int, int, bytes | None]]:
         entries = ((client, self._entries[client]) for client in clients if client in self._entries)
-        return encode_entries([(client, entry.clock, entry.state) for client, entry in entries])
-
-
-def _bury(entry: _Entry, now: float) -> None:
-    # A6: the clock stays, for clock + 1 would tie with the returning client's next update and win.
-    entry.state = None
-    entry.leaves_at = None
-    entry.seen_at = now
+        return [(client, entry.clock, entry.state) for client, entry in entries]

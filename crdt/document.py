@@ -6,36 +6,36 @@ state) is complete only because the gate lets nothing in that would have to wait
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 
-from pycrdt import Doc, Text, TransactionEvent, merge_updates
+from pycrdt import Doc, Snapshot, Text, TransactionEvent, merge_updates
 
 from crdt.cut import PIECE_LIMIT_BYTES, Cut, Piece
-from crdt.errors import CowriteError, Malformed, ProtocolError
+from crdt.errors import ProtocolError
 from crdt.gate import Inspection
 from crdt.keystroke import read_keystroke
 from crdt.nesting import Nesting
 from crdt.state_vector import StateVector, decode_state_vector, encode_state_vector
 from crdt.surrogates import SurrogatePairs
 from crdt.update import EMPTY_UPDATE, Update
+from crdt.yrs import DocumentBroken, integrate, yrs
 
 __all__ = ["Document", "DocumentBroken", "Intake", "merge"]
 
 _MERGE_WIDTH = 64
 """``merge_updates`` is superlinear: 4,000 updates at once take 115 ms, in a tree of 64 they take 6 ms."""
 
-
-class DocumentBroken(CowriteError):
-    """yrs failed in the middle of an update; the Doc may hold a part of it and must be loaded anew."""
+_NOTHING = b"\x00"
+"""The state vector of who has nothing."""
 
 
 def merge(updates: list[Update]) -> Update:
     """Merge updates, given in an order in which they can be integrated, into one; idempotent."""
     while len(updates) > 1:
-        updates = [
-            Update(merge_updates(*updates[index : index + _MERGE_WIDTH]))
-            for index in range(0, len(updates), _MERGE_WIDTH)
-        ]
+        with yrs():
+            updates = [
+                Update(merge_updates(*updates[index : index + _MERGE_WIDTH]))
+                for index in range(0, len(updates), _MERGE_WIDTH)
+            ]
     return updates[0] if updates else EMPTY_UPDATE
 
 
@@ -45,7 +45,8 @@ class Document:
     __slots__ = ("_doc", "clocks", "nesting", "pairs")
 
     def __init__(self) -> None:
-        self._doc: Doc[Text] = Doc()
+        self._doc: Doc[Text] | None = None
+        """Made by the first update: an empty one takes 2.7 KB."""
         self.clocks: dict[int, int] = {}
         """For each client the next clock expected from it: the state vector, without asking yrs."""
         self.nesting = Nesting()
@@ -59,7 +60,7 @@ class Document:
         """
         document = cls()
         document._apply(snapshot)
-        document.clocks = decode_state_vector(document._doc.get_state())
+        document.clocks = decode_state_vector(document._live.get_state())
         document.nesting = Nesting(depth)
         document.pairs.record_all(snapshot)
         return document
@@ -81,8 +82,7 @@ class Document:
 
     def encode(self) -> Update:
         """Return the whole document as one update; raises ``DocumentBroken``."""
-        with _yrs():
-            return Update(self._doc.get_update())
+        return self.diff(_NOTHING)
 
     def diff(self, state_vector: bytes) -> Update:
         """Return what a peer with ``state_vector`` lacks, and every deletion.
@@ -90,8 +90,15 @@ class Document:
         Raises ``Malformed`` when the bytes are not a state vector, and ``DocumentBroken``.
         """
         decode_state_vector(state_vector)
-        with _yrs():
+        if self._doc is None:
+            return EMPTY_UPDATE
+        with yrs():
             return Update(self._doc.get_update(state_vector))
+
+    def marks(self) -> bytes:
+        """Return every deletion and the state vector, which together tell all that is in it."""
+        with yrs():
+            return Snapshot.from_doc(self._live).encode()
 
     def intake(self, update: bytes, *, is_complete: bool = False) -> "Intake":
         """Begin to take ``update``; ``is_complete`` for a sync step 2, which repeats known deletions."""
@@ -123,36 +130,22 @@ class Document:
     def apply_deletes(self, update: Update) -> Update | None:
         """Integrate deletions and return those that were new, None when all were known."""
         new: list[Update] = []
-        subscription = self._doc.observe(lambda event: new.append(_update_of(event)))
+        doc = self._live
+        subscription = doc.observe(lambda event: new.append(_update_of(event)))
         try:
             self._apply(update)
         finally:
-            self._doc.unobserve(subscription)
+            doc.unobserve(subscription)
         return new[0] if new else None
 
+    @property
+    def _live(self) -> Doc[Text]:
+        if self._doc is None:
+            self._doc = Doc()
+        return self._doc
+
     def _apply(self, update: bytes) -> None:
-        try:
-            self._doc.apply_update(update)
-        except ValueError as error:
-            # Raised while decoding, before anything is integrated.
-            raise Malformed("yrs cannot decode the update") from error
-        except BaseException as error:
-            raise _as_broken(error) from error
-
-
-def _as_broken(error: BaseException) -> BaseException:
-    """A panic of yrs is a BaseException; an invalid parent is a RuntimeError after a partial commit."""
-    if isinstance(error, (KeyboardInterrupt, SystemExit)):
-        return error
-    return DocumentBroken("yrs failed")
-
-
-@contextmanager
-def _yrs() -> Iterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        raise _as_broken(error) from error
+        integrate(self._live, update)
 
 
 def _update_of(event: TransactionEvent) -> Update:

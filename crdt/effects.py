@@ -34,9 +34,12 @@ class SendDiff:
     state_vector: StateVector
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Accepted:
-    """``update`` is in the document now: log it and send it to everybody, in this order."""
+    """``update`` is in the document now: log it and send it to everybody, in this order.
+
+    Not frozen, for the same reason as ``SyncUpdate``.
+    """
 
     update: Update
 

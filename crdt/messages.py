@@ -34,9 +34,12 @@ class SyncStep2:
     update: Update
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SyncUpdate:
-    """An edit, as it happens."""
+    """An edit, as it happens.
+
+    Not frozen, for that takes 0.3 µs more to make: this is nearly all of the traffic.
+    """
 
     update: Update
 

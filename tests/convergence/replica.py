@@ -8,9 +8,10 @@ from pycrdt import Doc, Snapshot, Text
 
 from crdt.awareness import Awareness
 from crdt.document import Document, merge
+from crdt.effects import Accepted, Discarded, Effect, Ingest
 from crdt.encoding import Decoder
 from crdt.messages import Message
-from crdt.session import Accepted, Discarded, Effect, Ingest, Session
+from crdt.session import Session
 from crdt.state_vector import decode_state_vector, encode_state_vector
 from crdt.update import EMPTY_UPDATE, DeleteRange, Update, read_delete_ranges
 

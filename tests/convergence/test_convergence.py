@@ -24,7 +24,8 @@ BATCH = 25
 FOUND = [
     4021568591,  # encodes to other bytes once it was loaded, and to the same from then on
     4021568751,  # the same, three structs shorter
-    17660,  # taken apart into smaller updates than entries, Yjs removes a mark that is still needed
+    17660,  # taken apart into smaller updates than entries, Yjs removed a mark that is still needed
+    1351791795,  # in groups, Yjs removed one, too: that is no longer compared (oracle.mjs)
 ]
 """Seeds that once found something."""
 
@@ -77,7 +78,7 @@ def check_replica(log: Log, replica: Replica) -> None:
     folded = fold(None, 0, replica.entries)
     assert fingerprint(load([folded.update])) == known
     assert Document.from_snapshot(folded.update, folded.depth).encode() == folded.update
-    # Yjs removes superfluous marks as it loads: its own state may hold deletions that the log does not.
+    # Yjs's own state may hold deletions that the log does not.
     replica.deliver(0, SyncStep2(Update(log.state)))
     entries = list(replica.entries)
     for update in (log.state, folded.update, document.encode(), *entries):
