@@ -4,42 +4,37 @@ Two implementations pass the same tests: ``uvicorn`` takes whole frames straight
 writes straight to the transport, ``asgi`` runs on any ASGI server through ``receive`` and ``send``.
 """
 
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import NewType, Protocol
 
-__all__ = ["DIRECT", "Frame", "Sink", "Transport"]
+__all__ = ["DIRECT", "Frame", "Sink", "Transport", "frame_of", "payloads_of"]
 
 DIRECT = "cowrite.direct"
 """The ASGI extension of a server that lets connections bypass ``receive`` and ``send``."""
 
 
-class Frame:
-    """One outgoing binary message, encoded once and shared by every connection that gets it."""
+Frame = NewType("Frame", bytes)
+"""A binary message with its header, or several, encoded once and shared by everybody who gets it."""
 
-    __slots__ = ("header", "payload", "wire")
 
-    payload: bytes
-    """The message."""
-    header: bytes
-    """The RFC 6455 header (section 5.2): FIN, binary, unmasked."""
-    wire: bytes | None
-    """Header and payload in one piece, for small messages only: a large one is not copied."""
+def frame_of(payload: bytes) -> Frame:
+    """Frame a message: FIN, binary, unmasked (RFC 6455, 5.2)."""
+    size = len(payload)
+    if size < 126:
+        return Frame(bytes((0x82, size)) + payload)
+    if size < 65_536:
+        return Frame(b"\x82\x7e" + size.to_bytes(2, "big") + payload)
+    return Frame(b"\x82\x7f" + size.to_bytes(8, "big") + payload)
 
-    JOIN_LIMIT_BYTES = 65_536
 
-    def __init__(self, payload: bytes) -> None:
-        size = len(payload)
-        if size < 126:
-            header = bytes((0x82, size))
-        elif size < 65_536:
-            header = b"\x82\x7e" + size.to_bytes(2, "big")
-        else:
-            header = b"\x82\x7f" + size.to_bytes(8, "big")
-        self.payload = payload
-        self.header = header
-        self.wire = header + payload if size <= self.JOIN_LIMIT_BYTES else None
-
-    def __len__(self) -> int:
-        return len(self.header) + len(self.payload)
+def payloads_of(frame: Frame) -> Iterator[bytes]:
+    """Go through the messages again, for servers that frame by themselves."""
+    at = 0
+    while at < len(frame):
+        start = at + {126: 4, 127: 10}.get(frame[at + 1], 2)
+        size = frame[at + 1] if start == at + 2 else int.from_bytes(frame[at + 2 : start], "big")
+        at = start + size
+        yield frame[start:at]
 
 
 class Sink(Protocol):
@@ -75,12 +70,17 @@ class Transport(Protocol):
     async def serve(self, sink: Sink) -> None:
         """Deliver to ``sink``, what was received earlier first, until the connection is over.
 
-        Called once; reading goes on even if it was paused before. The sink has heard
-        ``connection_lost`` when this returns, also when it is cancelled, which aborts.
+        Called once; reading goes on even if it was paused before. This returns when the server needs
+        its caller no longer: at once where connections live by callbacks alone, else when the sink has
+        heard ``connection_lost``; it has also heard that when this is cancelled, which aborts.
         """
 
-    def write(self, frame: Frame) -> None:
-        """Queue one message; never blocks, never raises, drops it when the connection is over."""
+    @property
+    def write(self) -> Callable[[Frame], None]:
+        """Queues a frame; never blocks, never raises, drops it when the connection is over.
+
+        Read it anew for each message: on uvicorn it is the socket's own function, until the end.
+        """
 
     def ping(self) -> None:
         """Send a WebSocket ping where the server lets us; the peer's stack answers by itself."""

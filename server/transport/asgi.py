@@ -10,7 +10,7 @@ from typing import ParamSpec
 from starlette.types import Message, Receive, Scope, Send
 
 from crdt.errors import CloseCode
-from server.transport import DIRECT, Frame, Sink, Transport
+from server.transport import DIRECT, Frame, Sink, Transport, payloads_of
 
 __all__ = ["AsgiTransport", "open_transport"]
 
@@ -159,7 +159,8 @@ class AsgiTransport:
             while await self._has_output.wait():
                 while self._queue:
                     frame = self._queue[0]
-                    await self._send({"type": "websocket.send", "bytes": frame.payload})
+                    for payload in payloads_of(frame):
+                        await self._send({"type": "websocket.send", "bytes": payload})
                     self._written(frame)
                 self._has_output.clear()
                 if self._close is not None:

@@ -1,6 +1,125 @@
-"""Where WebSocket frames end in a stream of bytes, without decoding them (RFC 6455, 5.2)."""
+"""Cuts a stream of bytes into the frames of a WebSocket (RFC 6455, 5.2).
 
-__all__ = ["measure"]
+Whole binary messages take a short way; everything else (text, fragments, control frames, anything
+malformed) goes through websockets' parser, one whole frame at a time. The parser is there only while
+it knows something: that a message has begun, or that the connection closes.
+"""
+
+import asyncio
+
+from websockets.frames import Frame as ParsedFrame
+from websockets.frames import Opcode
+from websockets.protocol import State
+from websockets.speedups import apply_mask
+
+from server.transport.parser import Parser
+
+__all__ = ["FrameReader", "measure"]
+
+_FINAL_BINARY, _FINAL_PONG = 0x82, 0x8A
+_CONTROL_LIMIT_BYTES = 125
+
+
+class FrameReader(asyncio.Protocol):
+    """The reading half of a socket's protocol; the handshake is over."""
+
+    __slots__ = ("_has_activity", "_max_size", "_parser", "_rest", "_tcp", "_wanted")
+
+    def __init__(self, tcp: asyncio.Transport, max_size: int) -> None:
+        self._tcp = tcp
+        self._max_size = max_size
+        self._has_activity = False
+        """Whether anything was received since this was last set to False."""
+        self._parser: Parser | None = None
+        """Made when there is something to parse: it takes 1.6 KB."""
+        self._rest: bytearray | None = None  # an incomplete frame: at most max_size and one chunk
+        self._wanted = 0  # the length at which it is worth another look
+
+    def message_read(self, message: bytes | None) -> None:
+        """Take one message; None stands for a text."""
+        raise NotImplementedError
+
+    def ping_read(self, pong: bytes) -> None:
+        """Take a ping, and what answers it."""
+        raise NotImplementedError
+
+    def close_read(self, answer: bytes) -> None:
+        """Take a close frame, and what answers it; nothing comes after it."""
+        raise NotImplementedError
+
+    def malformed_read(self, answer: bytes) -> None:
+        """Take what breaks the rules, and the close frame that says so; nothing comes after it."""
+        raise NotImplementedError
+
+    @property
+    def is_open(self) -> bool:
+        """Whether neither side has begun to close."""
+        is_closing = self._parser is not None and self._parser.state is not State.OPEN
+        return not is_closing and not self._tcp.is_closing()
+
+    def close_frame(self, code: int, reason: str) -> bytes:
+        """Begin to close: return the frame that says so. From then on only a close frame counts."""
+        parser = self._parser = self._parser or Parser(self._max_size)
+        parser.send_close(code, reason)
+        return parser.take_output()
+
+    def data_received(self, data: bytes) -> None:
+        """Take the whole frames of what was received; keep the incomplete rest."""
+        self._has_activity = True
+        if self._rest is None:
+            self._take(data)
+            return
+        self._rest += data
+        if len(self._rest) >= self._wanted:
+            whole, self._rest = self._rest, None
+            self._take(whole)
+
+    def _take(self, data: bytes | bytearray) -> None:
+        at, size = 0, len(data)
+        while at < size and not self._tcp.is_closing():
+            if self._parser is not None and self._parser.eof_sent:
+                # What still comes is of no interest.
+                return
+            start, end = measure(data, at, size)
+            if start <= size and (end - start > self._max_size or data[at + 1] < 0x80):
+                # Too large or not masked: the parser refuses it by its header alone.
+                self._parse(bytes(data[at:]))
+                return
+            if end > size:
+                self._rest, self._wanted = bytearray(memoryview(data)[at:]), end - at
+                return
+            if data[at] == _FINAL_BINARY and self._parser is None:
+                self.message_read(apply_mask(data[start:end], data[start - 4 : start]))
+            elif data[at] != _FINAL_PONG or end - start > _CONTROL_LIMIT_BYTES:
+                self._parse(bytes(data[at:end]))
+            at = end
+
+    def _parse(self, data: bytes) -> None:
+        parser = self._parser = self._parser or Parser(self._max_size)
+        parser.receive_data(data)
+        for event in parser.events_received():
+            assert isinstance(event, ParsedFrame)
+            self._take_parsed(parser, event)
+        if parser.parser_exc is not None:
+            self.malformed_read(parser.take_output())
+        elif parser.is_idle:
+            parser.dispose()
+            self._parser = None
+
+    def _take_parsed(self, parser: Parser, frame: ParsedFrame) -> None:
+        match frame.opcode:
+            case Opcode.PING:
+                self.ping_read(parser.take_output())
+            case Opcode.PONG:
+                pass
+            case Opcode.CLOSE:
+                self.close_read(parser.take_output())
+            case _:
+                parser.fragments.append(bytes(frame.data))
+                if frame.fin:
+                    message = parser.take_message()
+                    if parser.close_sent is None:
+                        self.message_read(message)
 
 
 def measure(data: bytes | bytearray, at: int, size: int) -> tuple[int, int]:

@@ -1,0 +1,122 @@
+"""Between the handshake and the direct path: what the app may do instead, and what is left behind."""
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from crdt.errors import CloseCode
+from server.transport import DIRECT
+from server.transport.parser import Parser
+from server.transport.uvicorn import CowriteProtocol
+from tests.server.transport.client import BINARY, CONT, PING, PONG, closing, frame
+from tests.server.transport.memory import in_memory
+from tests.server.transport.recording import BUDGET, MAX_SIZE, RecordingSink, on_uvloop, until
+from tests.server.transport.servers import running
+
+
+@on_uvloop
+async def test_an_app_that_does_not_ask_for_the_direct_path_gets_the_ordinary_one() -> None:
+    received: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        received.append(await receive())
+        await send({"type": "websocket.accept"})
+        received.append(await receive())
+        await send({"type": "websocket.send", "bytes": received[-1]["bytes"]})
+        received.append(await receive())
+
+    with in_memory(CowriteProtocol, app) as tcp:
+        await until(lambda: bool(tcp.written), interval_s=0)
+        tcp.feed(frame(BINARY, b"echo"), closing(1000, "bye"))
+        await until(lambda: len(received) == 3)
+        assert [message["type"].removeprefix("websocket.") for message in received] == [
+            "connect",
+            "receive",
+            "disconnect",
+        ]
+        assert tcp.written[1] == b"\x82\x04echo"
+        assert (received[-1]["code"], received[-1]["reason"]) == (1000, "bye")
+
+
+@on_uvloop
+async def test_a_client_that_is_refused_learns_why_though_it_still_sends() -> None:
+    async with running("direct") as server:
+        server.refusal = CloseCode.FORBIDDEN
+        client = await server.dial()
+        client.send(frame(BINARY, bytes(50 * MAX_SIZE)))
+        assert await client.receive_close() == (4403, CloseCode.FORBIDDEN.phrase)
+        assert await client.at_end()
+        await client.writer.drain()
+        client.writer.close()
+        await until(lambda: not server.connections)
+
+
+@pytest.mark.parametrize("moment", ["before it opens", "before it serves"])
+@on_uvloop
+async def test_a_failing_app_ends_its_connection(moment: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        if moment == "before it serves":
+            scope["extensions"][DIRECT]["open"](BUDGET)
+        raise ZeroDivisionError
+
+    with in_memory(CowriteProtocol, app) as tcp:
+        await until(lambda: tcp.is_over or len(tcp.written) == 2)
+        if moment == "before it serves":
+            assert tcp.written[1][2:4] == (1011).to_bytes(2, "big")
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+
+
+@on_uvloop
+async def test_a_server_that_stops_while_the_app_waits_says_so() -> None:
+    async with running("direct") as server:
+        server.may_open.clear()
+        client = await server.dial()
+        assert server.shutdown is not None
+        stopping = asyncio.create_task(server.shutdown())
+        assert await client.receive_close() == (1012, "server restarts")
+        client.send(frame(BINARY, b"in flight"), closing(1012))
+        assert await client.at_end()
+        server.may_open.set()
+        await stopping
+        assert [peer.sink.events for peer in server.peers] == [["unclean"]]
+
+
+@on_uvloop
+async def test_a_client_that_is_gone_when_the_app_opens_is_lost_at_once() -> None:
+    sink = RecordingSink()
+    may_open = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await may_open.wait()
+        transport = scope["extensions"][DIRECT]["open"](BUDGET)
+        transport.ping()
+        await transport.serve(sink)
+
+    with in_memory(CowriteProtocol, app) as tcp:
+        await until(lambda: bool(tcp.written), interval_s=0)
+        tcp.abort()
+        await until(lambda: tcp.is_over)
+        may_open.set()
+        await until(lambda: sink.is_over)
+        assert sink.events == ["unclean"]
+        assert len(tcp.written) == 1
+
+
+@on_uvloop
+async def test_a_resting_connection_keeps_nothing_of_the_handshake_and_no_parser() -> None:
+    async with running("direct") as server:
+        client, peer = await server.connect()
+        client.send(frame(BINARY, b"a", fin=False), frame(PING, b"?"), frame(PONG, b""), frame(CONT, b"b"))
+        assert await client.receive() == (PONG, b"?")
+        await until(lambda: peer.sink.messages == [b"ab"])
+        await until(lambda: not server.tasks)
+        gc.collect()
+        kinds = (WebSocketsSansIOProtocol, Parser)
+        assert [kept for kept in gc.get_objects() if issubclass(type(kept), kinds)] == []
