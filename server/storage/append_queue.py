@@ -12,7 +12,7 @@ __all__ = ["AppendQueue"]
 @dataclass(frozen=True, slots=True)
 class _Append:
     entries: Sequence[Entry]
-    failure: asyncio.Future[Exception | None]
+    outcome: asyncio.Future[Sequence[Entry] | Exception]
 
 
 class AppendQueue:
@@ -22,22 +22,24 @@ class AppendQueue:
     stored. A commit outlives the callers that have gone.
     """
 
-    def __init__(self, commit: Callable[[Sequence[Entry]], Awaitable[None]]) -> None:
+    def __init__(self, commit: Callable[[Sequence[Entry]], Awaitable[Sequence[Entry]]]) -> None:
         self._commit = commit
         self._waiting: list[_Append] = []
         self._writing: asyncio.Task[None] | None = None
 
-    async def append(self, entries: Sequence[Entry]) -> None:
-        """Commit the entries in their turn; raises what ``commit`` raised."""
+    async def append(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Commit the entries in their turn; returns those of them that ``commit`` did; raises as it did."""
         call = _Append(entries, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         if self._writing is None:
+            # In no TaskGroup, for no caller may own it: it ends by itself, and ``finish`` waits for it.
             self._writing = asyncio.create_task(self._write())
         # Unlike awaiting it, this leaves the future alone when the caller is cancelled.
-        await asyncio.wait([call.failure])
-        failure = call.failure.result()
-        if failure is not None:
-            raise failure
+        await asyncio.wait([call.outcome])
+        outcome = call.outcome.result()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     async def finish(self) -> None:
         """Wait until nothing waits."""
@@ -48,15 +50,22 @@ class AppendQueue:
         try:
             while self._waiting:
                 calls, self._waiting = self._waiting, []
-                failure = await self._failure_of([entry for call in calls for entry in call.entries])
+                outcome = await self._outcome_of([entry for call in calls for entry in call.entries])
                 for call in calls:
-                    call.failure.set_result(failure)
+                    call.outcome.set_result(_share_of(call.entries, outcome))
         finally:
             self._writing = None
 
-    async def _failure_of(self, entries: Sequence[Entry]) -> Exception | None:
+    async def _outcome_of(self, entries: Sequence[Entry]) -> Sequence[Entry] | Exception:
         try:
-            await self._commit(entries)
+            return await self._commit(entries)
         except Exception as error:
             return error
-        return None
+
+
+def _share_of(entries: Sequence[Entry], outcome: Sequence[Entry] | Exception) -> Sequence[Entry] | Exception:
+    """What of a commit's outcome is for the one who brought these entries."""
+    if isinstance(outcome, Exception):
+        return outcome
+    returned = set(outcome)
+    return [entry for entry in entries if entry in returned]

@@ -1,6 +1,6 @@
 """A store that forgets everything when the process ends: for tests and ``--store memory:``."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from server.storage import Backlog, Entry, Snapshot, StoreClosed, Stored
@@ -15,9 +15,8 @@ class _Document:
     last_position: int = 0
     entries: dict[int, Entry] = field(default_factory=dict)
 
-    def tail(self) -> list[Entry]:
-        folded = self.snapshot.position if self.snapshot else 0
-        return [self.entries[position] for position in sorted(self.entries) if position > folded]
+    def in_order(self) -> list[Entry]:
+        return [self.entries[position] for position in sorted(self.entries)]
 
 
 class MemoryStore:
@@ -27,22 +26,27 @@ class MemoryStore:
         self._documents: dict[str, _Document] = {}
         self._is_closed = False
 
-    async def append(self, entries: Sequence[Entry]) -> None:
+    async def append(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Keep all entries; see ``Store.append``."""
         self._check_open()
-        for entry in entries:
-            document = self._documents.setdefault(entry.document, _Document())
-            document.entries.setdefault(entry.position, entry)
-            document.last_position = max(document.last_position, entry.position)
+        return [entry for entry in entries if self._keep(entry) != entry]
+
+    def _keep(self, entry: Entry) -> Entry:
+        """Return what is at the entry's position then."""
+        document = self._documents.setdefault(entry.document, _Document())
+        document.last_position = max(document.last_position, entry.position)
+        return document.entries.setdefault(entry.position, entry)
 
     async def load(self, document: str) -> Stored:
         """Read one document; see ``Store.load``."""
         self._check_open()
         held = self._documents.get(document, _Document())
-        return Stored(held.snapshot, held.generation, held.tail(), held.last_position)
+        return Stored(held.snapshot, held.generation, held.in_order(), held.last_position)
 
-    async def replace(self, document: str, snapshot: Snapshot, *, generation: int) -> bool:
-        """Put ``snapshot`` in the place of the entries that it holds; see ``Store.replace``."""
+    async def replace(
+        self, document: str, snapshot: Snapshot, *, folded: Collection[int], generation: int
+    ) -> bool:
+        """Put ``snapshot`` in the place of what was folded; see ``Store.replace``."""
         self._check_open()
         held = self._documents.get(document, _Document())
         if held.generation != generation:
@@ -51,18 +55,18 @@ class MemoryStore:
         held.snapshot = snapshot
         held.generation += 1
         held.last_position = max(held.last_position, snapshot.position)
-        held.entries = {entry.position: entry for entry in held.tail()}
+        for position in folded:
+            held.entries.pop(position, None)
         self._documents[document] = held
         return True
 
     async def backlog(self) -> Sequence[Backlog]:
-        """List the documents that have entries after their snapshot; see ``Store.backlog``."""
+        """List the documents that have entries; see ``Store.backlog``."""
         self._check_open()
-        tails = {name: document.tail() for name, document in self._documents.items()}
         waiting = [
-            Backlog(name, len(tail), sum(len(entry.update) for entry in tail))
-            for name, tail in tails.items()
-            if tail
+            Backlog(name, len(held.entries), sum(len(entry.update) for entry in held.entries.values()))
+            for name, held in self._documents.items()
+            if held.entries
         ]
         return sorted(waiting, key=lambda document: document.size_bytes, reverse=True)
 

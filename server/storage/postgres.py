@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -54,10 +54,10 @@ class PostgresStore:
         finally:
             await store.close()
 
-    async def append(self, entries: Sequence[Entry]) -> None:
+    async def append(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Make all entries durable, together with whatever else waits; see ``Store.append``."""
         with self._calls.one():
-            await self._appends.append(entries)
+            return await self._appends.append(entries)
 
     async def load(self, document: str) -> Stored:
         """Read one document in one transaction; see ``Store.load``."""
@@ -68,14 +68,16 @@ class PostgresStore:
                 await self._quarantine(document, damaged)
             return stored
 
-    async def replace(self, document: str, snapshot: Snapshot, *, generation: int) -> bool:
-        """Put ``snapshot`` in the place of the entries that it holds; see ``Store.replace``."""
+    async def replace(
+        self, document: str, snapshot: Snapshot, *, folded: Collection[int], generation: int
+    ) -> bool:
+        """Put ``snapshot`` in the place of what was folded; see ``Store.replace``."""
         with self._calls.one():
             async with self._connection(self._readers) as connection:
-                return await rows.replace(connection, document, snapshot, generation, self._timeout_s)
+                return await rows.replace(connection, document, snapshot, folded, generation, self._timeout_s)
 
     async def backlog(self) -> Sequence[Backlog]:
-        """List the documents that have entries after their snapshot; see ``Store.backlog``."""
+        """List the documents that have entries; see ``Store.backlog``."""
         with self._calls.one():
             async with self._connection(self._readers) as connection:
                 return await rows.backlog(connection)
@@ -109,9 +111,9 @@ class PostgresStore:
             async with pool.acquire(timeout=self._timeout_s) as connection:
                 yield connection
 
-    async def _commit(self, entries: Sequence[Entry]) -> None:
+    async def _commit(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         async with self._connection(self._writer) as connection:
-            await rows.append(connection, entries, self._timeout_s)
+            return await rows.append(connection, entries, self._timeout_s)
 
     async def _quarantine(self, document: str, damaged: Sequence[rows.DamagedRow]) -> None:
         try:

@@ -9,8 +9,10 @@ from server.storage import StoreUnavailable
 
 __all__ = ["explained"]
 
-_OUR_BUGS = {"21", "22", "23", "26", "2F", "34", "38", "39", "3B"}
-"""Classes of SQLSTATE that fixed statements on our own tables cannot meet, whatever happens to the server."""
+_OUR_BUGS = {"21", "22", "23", "2F", "34", "38", "39", "3B"}
+"""Classes of SQLSTATE that fixed statements on our own tables cannot meet, whatever happens to the server.
+
+Not 26, a prepared statement that is not there: behind a pool it may have been another connection's."""
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What the Postgres store reads and writes, each as one function on a connection."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from asyncpg.pool import PoolConnectionProxy
@@ -23,12 +23,34 @@ class DamagedRow:
     payload: bytes
 
 
-async def append(connection: PoolConnectionProxy, entries: Sequence[Entry], timeout_s: float) -> None:
-    """Insert the entries that are not there yet, in one statement, which is one transaction."""
+async def append(
+    connection: PoolConnectionProxy, entries: Sequence[Entry], timeout_s: float
+) -> Sequence[Entry]:
+    """Insert the entries that are not there yet, in one statement, which is one transaction.
+
+    Returns those whose place another one has.
+    """
     # Nodes that insert the same rows wait for each other: in one order, lest they do so in a circle.
     # Sorting keeps the first of several entries in the same place in front.
-    rows = sorted(entries, key=lambda entry: (entry.document, entry.position))
-    await connection.execute(
+    waiting = sorted(entries, key=_place_of)
+    taken: list[Entry] = []
+    while waiting and await _insert(connection, waiting, timeout_s) < len(waiting):
+        found = await _checksums_at(connection, waiting)
+        taken += [
+            entry for entry in waiting if found.get(_place_of(entry)) not in (None, checksums.of_entry(entry))
+        ]
+        # What was there when the rows came, and is not now, another node has folded in between.
+        waiting = [entry for entry in waiting if _place_of(entry) not in found]
+    return taken
+
+
+def _place_of(entry: Entry) -> tuple[str, int]:
+    return entry.document, entry.position
+
+
+async def _insert(connection: PoolConnectionProxy, rows: Sequence[Entry], timeout_s: float) -> int:
+    """Insert what has its place free; return how many rows that were."""
+    status = await connection.execute(
         """INSERT INTO cowrite.entries (document, position, checksum, payload)
         SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bytea[])
         ON CONFLICT DO NOTHING""",
@@ -38,6 +60,17 @@ async def append(connection: PoolConnectionProxy, entries: Sequence[Entry], time
         [row.update for row in rows],
         timeout=timeout_s + sum(len(row.update) for row in rows) / SLOWEST_BYTES_PER_S,
     )
+    return int(status.rpartition(" ")[2])
+
+
+async def _checksums_at(connection: PoolConnectionProxy, rows: Sequence[Entry]) -> dict[tuple[str, int], int]:
+    found = await connection.fetch(
+        """SELECT document, position, checksum FROM cowrite.entries
+        WHERE (document, position) IN (SELECT * FROM unnest($1::text[], $2::bigint[]))""",
+        [row.document for row in rows],
+        [row.position for row in rows],
+    )
+    return {(document, position): checksum for document, position, checksum in found}
 
 
 async def read(connection: PoolConnectionProxy, document: str) -> tuple[Stored, Sequence[DamagedRow]]:
@@ -47,13 +80,11 @@ async def read(connection: PoolConnectionProxy, document: str) -> tuple[Stored, 
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         snapshot, generation = await _read_snapshot(connection, document)
-        folded = snapshot.position if snapshot else 0
         rows = await connection.fetch(
-            """SELECT position, checksum, payload FROM cowrite.entries
-            WHERE document = $1 AND position > $2 ORDER BY position""",
+            "SELECT position, checksum, payload FROM cowrite.entries WHERE document = $1 ORDER BY position",
             document,
-            folded,
         )
+        folded = snapshot.position if snapshot else 0
         last_position = max(folded, await _last_position(connection, document))
     intact: list[Entry] = []
     damaged: list[DamagedRow] = []
@@ -87,9 +118,14 @@ async def quarantine(
 
 
 async def replace(
-    connection: PoolConnectionProxy, document: str, snapshot: Snapshot, generation: int, timeout_s: float
+    connection: PoolConnectionProxy,
+    document: str,
+    snapshot: Snapshot,
+    folded: Collection[int],
+    generation: int,
+    timeout_s: float,
 ) -> bool:
-    """Store the snapshot and delete what it holds, if the stored generation is still ``generation``."""
+    """Store the snapshot and delete what was folded, if the stored generation is still ``generation``."""
     async with connection.transaction():
         # A node whose network is gone must not hold the row for hours.
         await connection.execute(f"SET LOCAL idle_in_transaction_session_timeout = {int(timeout_s * 1000)}")
@@ -103,7 +139,9 @@ async def replace(
         if not await _write_snapshot(connection, document, snapshot, generation, timeout_s):
             return False
         await connection.execute(
-            "DELETE FROM cowrite.entries WHERE document = $1 AND position <= $2", document, snapshot.position
+            "DELETE FROM cowrite.entries WHERE document = $1 AND position = ANY($2::bigint[])",
+            document,
+            list(folded),
         )
     return True
 
@@ -114,9 +152,8 @@ async def backlog(connection: PoolConnectionProxy) -> Sequence[Backlog]:
     Postgres takes the length of a large payload from where it is kept, without reading it.
     """
     rows = await connection.fetch(
-        """SELECT document, count(*), sum(length(entries.payload))
-        FROM cowrite.entries LEFT JOIN cowrite.snapshots USING (document)
-        WHERE entries.position > coalesce(snapshots.position, 0) GROUP BY document ORDER BY 3 DESC"""
+        """SELECT document, count(*), sum(length(payload)) FROM cowrite.entries
+        GROUP BY document ORDER BY 3 DESC"""
     )
     return [Backlog(*row) for row in rows]
 

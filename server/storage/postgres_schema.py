@@ -4,8 +4,7 @@ import logging
 
 from asyncpg.pool import PoolConnectionProxy
 
-from server.storage import StoreUnavailable
-from server.storage.sqlite_schema import SchemaTooNew
+from server.storage import SchemaTooNew, StoreUnavailable
 
 __all__ = ["prepare"]
 

@@ -8,13 +8,13 @@ nodes that still have them open can publish them again.
 
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 
 from server.bus import BusUnavailable, Position
 from server.bus.redis_entries import id_of, parse_id, seal
-from server.bus.redis_keys import RedisKeys
+from server.bus.redis_keys import RedisKeys, document_of
 from server.bus.redis_servers import Lane, RedisServers
 from server.bus.redis_url import RedisUrl
 from server.storage import Backlog, Entry, Snapshot, Stored, StoreUnavailable, redis_rows
@@ -22,7 +22,7 @@ from server.storage import redis_scripts as scripts
 from server.storage.append_queue import AppendQueue
 from server.storage.calls import Calls
 from server.storage.redis_caller import RedisCaller
-from server.storage.redis_records import StoredKeys, document_of, pack, pattern_of
+from server.storage.redis_records import StoredKeys, pack
 
 __all__ = ["RedisStore"]
 
@@ -36,45 +36,39 @@ class RedisStore:
     """A ``Store`` beside the streams of the bus.
 
     An ``append`` takes effect as a whole for each document, not for all of them: in a Cluster they are on
-    several servers. As a rule it finds that the bus has appended the same entries already.
+    several servers. As a rule it finds that the bus has appended the same entries already; what the stream
+    lacks, for it was lost or folded, is kept beside it.
     """
 
-    def __init__(self, url: RedisUrl, *, grace_s: float, timeout_s: float) -> None:
-        self._database = url.database
+    def __init__(self, url: RedisUrl, *, timeout_s: float) -> None:
         self._keys = RedisKeys(url.database)
         self._servers = RedisServers(url, timeout_s=timeout_s)
         self._caller = RedisCaller(self._servers)
-        self._grace_ms = int(grace_s * 1000)
         self._calls = Calls()
         self._appends = AppendQueue(self._commit)
 
     @classmethod
     @asynccontextmanager
-    async def open(
-        cls, url: str, *, grace_s: float = 0.0, timeout_s: float = TIMEOUT_S
-    ) -> AsyncIterator[Self]:
+    async def open(cls, url: str, *, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Self]:
         """Connect, and end the connections at the end.
 
-        ``url`` as ``RedisBus.open`` takes it. Entries stay in the stream for ``grace_s`` after they were
-        folded, and then until the next ``replace`` of their document or ``reclaim``: a node that has
-        fallen behind by less reads them instead of the snapshot. A request may take ``timeout_s``. Raises
-        ``RedisTooOld`` and ``StoreUnavailable``.
+        ``url`` as ``RedisBus.open`` takes it. A request may take ``timeout_s``. Raises ``RedisTooOld`` and
+        ``StoreUnavailable``.
         """
         try:
-            store = cls(RedisUrl.parse(url), grace_s=grace_s, timeout_s=timeout_s)
-        except ValueError:
-            # What Python says of a port that is no number may quote the password.
-            raise StoreUnavailable("the URL of the Redis store cannot be understood") from None
+            store = cls(RedisUrl.parse(url), timeout_s=timeout_s)
+        except ValueError as error:
+            raise StoreUnavailable(str(error)) from None
         try:
             await store._start()
             yield store
         finally:
             await store.close()
 
-    async def append(self, entries: Sequence[Entry]) -> None:
+    async def append(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Store all entries that the bus has not; see ``Store.append``."""
         with self._calls.one():
-            await self._appends.append(entries)
+            return await self._appends.append(entries)
 
     async def load(self, document: str) -> Stored:
         """Read one document in one script; see ``Store.load``."""
@@ -85,8 +79,10 @@ class RedisStore:
                 await self._quarantine(document, loaded.damaged)
             return loaded.stored
 
-    async def replace(self, document: str, snapshot: Snapshot, *, generation: int) -> bool:
-        """Put ``snapshot`` in the place of the entries that it holds; see ``Store.replace``.
+    async def replace(
+        self, document: str, snapshot: Snapshot, *, folded: Collection[int], generation: int
+    ) -> bool:
+        """Put ``snapshot`` in the place of what was folded; see ``Store.replace``.
 
         The stream stays when nothing is in it: it knows the latest position.
         """
@@ -97,33 +93,29 @@ class RedisStore:
                 self._keys_of(document),
                 generation,
                 id_of(Position(snapshot.position)),
-                id_of(Position(snapshot.position + 1)),
                 pack(document, snapshot, generation + 1),
-                self._grace_ms,
+                *(id_of(Position(position)) for position in folded),
             )
             assert replaced != -1, "a snapshot goes back"
             return replaced == 1
 
     async def backlog(self) -> Sequence[Backlog]:
-        """List the documents that have entries after their snapshot; see ``Store.backlog``.
+        """List the documents that have entries; see ``Store.backlog``.
 
         Looks at every stream, a hundred at a time. A set of the documents to look at could not be kept in
         step with their streams, for in a Cluster it is on another server: what it lost would wait for ever.
         """
         with self._calls.one():
             waiting: list[Backlog] = []
-            documents = await self._documents_with("stream")
+            documents = await self._documents()
             for index in range(0, len(documents), DOCUMENTS_PER_STEP):
                 waiting += await self._count(documents[index : index + DOCUMENTS_PER_STEP])
             return sorted(waiting, key=lambda document: document.size_bytes, reverse=True)
 
     async def reclaim(self) -> None:
-        """Forget the entries whose grace has ended."""
+        """Do nothing: Redis has the space of deleted entries back at once."""
         with self._calls.one():
-            calls = [
-                (self._keys_of(name), (self._grace_ms,)) for name in await self._documents_with("folded")
-            ]
-            await self._caller.call_each(Lane.ASK, scripts.TRIM, calls)
+            pass
 
     async def close(self) -> None:
         """Finish the calls under way, then end the connections; idempotent."""
@@ -140,16 +132,22 @@ class RedisStore:
     def _keys_of(self, document: str) -> StoredKeys:
         return StoredKeys.of(self._keys, document)
 
-    async def _documents_with(self, what: str) -> Sequence[str]:
-        keys = await self._caller.find(pattern_of(self._database, what))
-        return [document_of(key) for key in keys]
+    async def _documents(self) -> Sequence[str]:
+        # Late entries also stand where a stream was lost.
+        kinds = [await self._caller.find(self._keys.pattern(what)) for what in ("stream", "late")]
+        return list(dict.fromkeys(document_of(key) for keys in kinds for key in keys))
 
-    async def _commit(self, entries: Sequence[Entry]) -> None:
-        arguments: defaultdict[str, list[bytes | str | int]] = defaultdict(list)
+    async def _commit(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        shares: defaultdict[str, list[Entry]] = defaultdict(list)
         for entry in entries:
-            arguments[entry.document] += [id_of(Position(entry.position)), seal(entry.update)]
-        calls = [(self._keys_of(document), given) for document, given in arguments.items()]
-        await self._caller.call_each(Lane.APPEND, scripts.APPEND, calls)
+            shares[entry.document].append(entry)
+        calls = [(self._keys_of(document), _arguments(share)) for document, share in shares.items()]
+        replies = await self._caller.call_each(Lane.APPEND, scripts.APPEND, calls)
+        taken: list[Entry] = []
+        for share, indexes in zip(shares.values(), replies, strict=True):
+            assert isinstance(indexes, list)
+            taken += [share[index] for index in indexes if isinstance(index, int)]
+        return taken
 
     async def _count(self, documents: Sequence[str]) -> Sequence[Backlog]:
         calls = [(self._keys_of(document), ()) for document in documents]
@@ -177,3 +175,8 @@ class RedisStore:
             assert isinstance(id, bytes)
             position = parse_id(id)
             _log.error("damaged entry moved to quarantine: document %r, position %r", document, position)
+
+
+def _arguments(entries: Sequence[Entry]) -> list[bytes | str | int]:
+    pairs = ((id_of(Position(entry.position)), seal(entry.update)) for entry in entries)
+    return [argument for pair in pairs for argument in pair]

@@ -5,8 +5,8 @@ from typing import TypeAlias
 
 from server.bus import BusUnavailable
 from server.bus.redis_connection import RedisRefusal, Reply
+from server.bus.redis_scan import find
 from server.bus.redis_servers import Lane, RedisServers
-from server.bus.redis_url import Address
 from server.storage import StoreUnavailable
 from server.storage.redis_records import StoredKeys
 from server.storage.redis_scripts import Script
@@ -14,8 +14,6 @@ from server.storage.redis_scripts import Script
 __all__ = ["Arguments", "RedisCaller"]
 
 Arguments: TypeAlias = Sequence[bytes | str | int]
-
-KEYS_PER_STEP = 1000
 
 
 class RedisCaller:
@@ -49,24 +47,10 @@ class RedisCaller:
 
     async def find(self, pattern: str) -> Sequence[bytes]:
         """Return the keys that match, of all servers; those that come or go meanwhile may be missing."""
-        keys: dict[bytes, None] = {}
-        for address in self._servers.addresses:
-            keys |= dict.fromkeys(await self._find_on(address, pattern))
-        return list(keys)
-
-    async def _find_on(self, address: Address, pattern: str) -> list[bytes]:
-        keys: list[bytes] = []
-        cursor: Reply = b"0"
-        while True:
-            assert isinstance(cursor, bytes)
-            command = ("SCAN", cursor, "MATCH", pattern, "COUNT", KEYS_PER_STEP)
-            [reply] = await self._servers.ask_server(address, Lane.ASK, [command])
-            assert isinstance(found := _checked(reply), list)
-            cursor, page = found
-            assert isinstance(page, list)
-            keys += [key for key in page if isinstance(key, bytes)]
-            if cursor == b"0":
-                return keys
+        try:
+            return await find(self._servers, pattern)
+        except BusUnavailable as error:
+            raise _unavailable(error) from error
 
 
 def _is_unknown_script(reply: Reply) -> bool:
@@ -75,5 +59,9 @@ def _is_unknown_script(reply: Reply) -> bool:
 
 def _checked(reply: Reply) -> Reply:
     if isinstance(reply, BusUnavailable):
-        raise StoreUnavailable(f"Redis: {reply}") from reply
+        raise _unavailable(reply) from reply
     return reply
+
+
+def _unavailable(error: BusUnavailable) -> StoreUnavailable:
+    return StoreUnavailable(f"Redis: {error}")

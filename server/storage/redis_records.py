@@ -4,14 +4,13 @@ import re
 from dataclasses import dataclass
 from hashlib import sha1
 from typing import Self
-from urllib.parse import unquote
 
 from server.bus import Position
 from server.bus.redis_entries import id_of, parse_id
 from server.bus.redis_keys import RedisKeys
 from server.storage import Snapshot, checksums
 
-__all__ = ["RecordDamaged", "StoredKeys", "document_of", "pack", "pattern_of", "unpack"]
+__all__ = ["RecordDamaged", "StoredKeys", "pack", "unpack"]
 
 # A hash of these fields would take 600 bytes more. Scripts that act on the position (redis_scripts.py) see
 # the beginning only, which therefore has a digest of its own.
@@ -34,30 +33,17 @@ class StoredKeys:
     """The stream of the bus: its entries are the rows of the store."""
     snapshot: bytes
     late: bytes
-    """A hash by id: entries that came when the stream, which only grows, was beyond their position."""
+    """A hash by id: entries that the stream did not have when they were to be stored (D12)."""
     quarantine: bytes
     """A hash by id: entries as they were when they were found damaged."""
-    folded: bytes
-    """A sorted set: up to which id, exclusively, entries were folded, by time in ms; only with a grace."""
 
     @classmethod
     def of(cls, keys: RedisKeys, document: str) -> Self:
         """Name the keys beside the stream of the bus."""
         shared = keys.of(document)
         prefix = shared.stream.removesuffix(b"stream")
-        beside = (prefix + what for what in (b"snapshot", b"late", b"quarantine", b"folded"))
+        beside = (prefix + what for what in (b"snapshot", b"late", b"quarantine"))
         return cls(shared.slot, shared.stream, *beside)
-
-
-def pattern_of(database: int, what: str) -> str:
-    """Return what SCAN finds one kind of key of all documents with."""
-    return f"cowrite:{database}:{{*}}:{what}"
-
-
-def document_of(key: bytes) -> str:
-    """Return the name of the document that a key belongs to."""
-    tag = key[key.index(b"{") + 1 : key.index(b"}")].decode()
-    return "" if tag == "%" else unquote(tag, errors="surrogatepass")
 
 
 def pack(document: str, snapshot: Snapshot, generation: int) -> bytes:

@@ -32,8 +32,6 @@ def read(document: str, reply: Reply) -> Loaded:
     for id, sealed in [*_in_stream(stream), *_pairs(late)]:
         position = parse_id(id)
         last_position = max(last_position, position)
-        if position <= folded:
-            continue
         try:
             entries.setdefault(position, Entry(document, position, unseal(sealed)))
         except Unsealed:

@@ -5,13 +5,12 @@ from hashlib import sha1
 
 from server.bus.redis_connection import Command
 from server.bus.redis_entries import HEADER
-from server.bus.redis_scripts import ENTRY_FIELD
 from server.storage.redis_records import StoredKeys
 
-__all__ = ["APPEND", "COUNT", "LOAD", "QUARANTINE", "REPLACE", "TRIM", "Script"]
+__all__ = ["APPEND", "COUNT", "LOAD", "QUARANTINE", "REPLACE", "Script"]
 
 _COMMON = """
-local stream, snapshot, late, quarantine, folded = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local stream, snapshot, late, quarantine = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
 -- The snapshot's generation and position: '0' and '0-0' where there is none, nil where it is damaged.
 local function head()
@@ -38,19 +37,6 @@ local function last_id()
     if info[i] == 'last-generated-id' then return info[i + 1] end
   end
 end
-
-local function milliseconds()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
--- Forget what was folded longer than the grace ago. The stream stays, and knows its latest position.
-local function trim(grace)
-  local due = milliseconds() - grace
-  local first_kept = redis.call('ZREVRANGEBYSCORE', folded, due, '-inf', 'LIMIT', 0, 1)[1]
-  if first_kept then redis.call('XTRIM', stream, 'MINID', '=', first_kept) end
-  redis.call('ZREMRANGEBYSCORE', folded, '-inf', due)
-end
 """
 
 
@@ -75,76 +61,57 @@ class Script:
         return ("EVAL", self.body, *_keys(keys), *arguments)
 
 
-def _keys(keys: StoredKeys) -> tuple[int, bytes, bytes, bytes, bytes, bytes]:
-    return 5, keys.stream, keys.snapshot, keys.late, keys.quarantine, keys.folded
+def _keys(keys: StoredKeys) -> tuple[int, bytes, bytes, bytes, bytes]:
+    return 4, keys.stream, keys.snapshot, keys.late, keys.quarantine
 
 
-APPEND = Script(f"""
+APPEND = Script("""
 -- Store those of the entries that are not there yet: ARGV[1], ARGV[3]... their ids, ARGV[2], ARGV[4]... the
--- sealed updates. As a rule the bus has appended them already.
-local _, held = head()
-local last
+-- sealed updates. Return the indexes of those that are not stored, because others have their ids. As a rule
+-- the bus has appended them already. Only the bus adds to the stream: one that was lost and stood there again
+-- with its last entry would look whole to everybody who follows it.
+local taken = {}
 for i = 1, #ARGV, 2 do
   local id, entry = ARGV[i], ARGV[i + 1]
-  if is_after(id, held or '0-0') and #redis.call('XRANGE', stream, id, id) == 0 then
-    last = last or last_id()
-    if is_after(id, last) then
-      redis.call('XADD', stream, id, '{ENTRY_FIELD}', entry)
-      last = id
-    else
-      redis.call('HSETNX', late, id, entry)
-    end
-  end
+  local found = redis.call('XRANGE', stream, id, id)[1]
+  local there = found and found[2][#found[2]]
+  if not there and redis.call('HSETNX', late, id, entry) == 0 then there = redis.call('HGET', late, id) end
+  if there and there ~= entry then taken[#taken + 1] = (i - 1) / 2 end
 end
+return taken
 """)
 
 LOAD = Script("""
--- Return the snapshot, the latest id of the stream, the entries after the snapshot, and the late ones.
-local _, held = head()
+-- Return the snapshot, the latest id of the stream, its entries, and the late ones.
 return {
-  redis.call('GET', snapshot), last_id(), redis.call('XRANGE', stream, '(' .. (held or '0-0'), '+'),
-  redis.call('HGETALL', late)
+  redis.call('GET', snapshot), last_id(), redis.call('XRANGE', stream, '-', '+'), redis.call('HGETALL', late)
 }
 """)
 
 REPLACE = Script("""
--- Store the snapshot ARGV[4], up to the id ARGV[2] and before the id ARGV[3], if the generation is still
--- ARGV[1], and forget what it holds after a grace of ARGV[5] ms. Return 1 if so, 0 if not, -1 where the
--- snapshot would go back.
+-- Store the snapshot ARGV[3], up to the id ARGV[2], if the generation is still ARGV[1], and forget the
+-- entries ARGV[4...]. Return 1 if so, 0 if not, -1 where the snapshot would go back. The stream stays, and
+-- knows its latest position.
 local generation, held = head()
-local grace = tonumber(ARGV[5])
 if generation ~= ARGV[1] then return 0 end
 if is_after(held, ARGV[2]) then return -1 end
 -- Forgetting comes first: Redis lets a script that has done so go on where memory is full.
-trim(grace)
-if grace == 0 then redis.call('XTRIM', stream, 'MINID', '=', ARGV[3]) end
-for _, id in ipairs(redis.call('HKEYS', late)) do
-  if not is_after(id, ARGV[2]) then redis.call('HDEL', late, id) end
+for i = 4, #ARGV do
+  redis.call('XDEL', stream, ARGV[i])
+  redis.call('HDEL', late, ARGV[i])
 end
-redis.call('SET', snapshot, ARGV[4])
-if grace > 0 then redis.call('ZADD', folded, milliseconds(), ARGV[3]) end
+redis.call('SET', snapshot, ARGV[3])
 return 1
 """)
 
-TRIM = Script("""
--- Forget what was folded more than ARGV[1] ms ago.
-trim(tonumber(ARGV[1]))
-""")
-
 COUNT = Script(f"""
--- Return how many entries are not in the snapshot, and the bytes of their updates.
-local _, held = head()
+-- Return how many entries there are, and the bytes of their updates.
 local rows, size = 0, 0
-local function count(id, sealed)
-  if is_after(id, held or '0-0') then
-    rows, size = rows + 1, size + math.max(0, #sealed - {HEADER.size})
-  end
+local function count(sealed)
+  rows, size = rows + 1, size + math.max(0, #sealed - {HEADER.size})
 end
-for _, entry in ipairs(redis.call('XRANGE', stream, '(' .. (held or '0-0'), '+')) do
-  count(entry[1], entry[2][2])
-end
-local entries = redis.call('HGETALL', late)
-for i = 1, #entries, 2 do count(entries[i], entries[i + 1]) end
+for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+')) do count(entry[2][2]) end
+for _, sealed in ipairs(redis.call('HVALS', late)) do count(sealed) end
 return {{rows, size}}
 """)
 

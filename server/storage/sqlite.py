@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Append:
-    rows: list[rows.Row]
-    done: Future[None]
+    entries: Sequence[Entry]
+    taken: Future[list[Entry]]
 
 
 class SqliteStore:
@@ -62,15 +62,15 @@ class SqliteStore:
         finally:
             await store.close()
 
-    async def append(self, entries: Sequence[Entry]) -> None:
+    async def append(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Make all entries durable, together with whatever else is queued; see ``Store.append``."""
         self._writer.check_open()
-        call = _Append([rows.row_of(entry) for entry in entries], Future())
+        call = _Append(entries, Future())
         # A future that runs cannot be cancelled: the entries are stored even if the caller has gone.
-        call.done.set_running_or_notify_cancel()
+        call.taken.set_running_or_notify_cancel()
         self._queued.append(call)
         self._writer.submit(self._commit_queued)
-        await asyncio.wrap_future(call.done)
+        return await asyncio.wrap_future(call.taken)
 
     async def load(self, document: str) -> Stored:
         """Read one document in one transaction; see ``Store.load``."""
@@ -84,14 +84,16 @@ class SqliteStore:
             await self._quarantine(document, damaged)
         return stored
 
-    async def replace(self, document: str, snapshot: Snapshot, *, generation: int) -> bool:
-        """Put ``snapshot`` in the place of the entries that it holds; see ``Store.replace``."""
+    async def replace(
+        self, document: str, snapshot: Snapshot, *, folded: Collection[int], generation: int
+    ) -> bool:
+        """Put ``snapshot`` in the place of what was folded; see ``Store.replace``."""
         return await self._writer.run(
-            partial(rows.replace, document=document, snapshot=snapshot, generation=generation)
+            partial(rows.replace, document=document, snapshot=snapshot, folded=folded, generation=generation)
         )
 
     async def backlog(self) -> Sequence[Backlog]:
-        """List the documents that have entries after their snapshot; see ``Store.backlog``.
+        """List the documents that have entries; see ``Store.backlog``.
 
         Reads a hundred documents at a time, so that loads go on between them.
         """
@@ -124,18 +126,17 @@ class SqliteStore:
         while self._queued:
             calls.append(self._queued.popleft())
         try:
-            if calls:
-                self._writer.use(partial(self._commit, calls=calls))
+            taken = set(self._writer.use(partial(self._commit, calls=calls))) if calls else set()
         except Exception as error:
             self._ids.clear()
             for call in calls:
-                call.done.set_exception(error)
+                call.taken.set_exception(error)
         else:
             for call in calls:
-                call.done.set_result(None)
+                call.taken.set_result([entry for entry in call.entries if entry in taken] if taken else [])
 
-    def _commit(self, connection: sqlite3.Connection, calls: Sequence[_Append]) -> None:
-        rows.append(connection, self._ids, [row for call in calls for row in call.rows])
+    def _commit(self, connection: sqlite3.Connection, calls: Sequence[_Append]) -> Sequence[Entry]:
+        return rows.append(connection, self._ids, [entry for call in calls for entry in call.entries])
 
     async def _quarantine(self, document: str, row_ids: Sequence[int]) -> None:
         try:

@@ -1,22 +1,18 @@
 """What the SQLite store reads and writes, each as one function on an open connection."""
 
 import sqlite3
-import zlib
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
 
-from server.storage import Backlog, DocumentUnreadable, Entry, Snapshot, Stored
+from server.storage import Backlog, DocumentUnreadable, Entry, Snapshot, Stored, checksums
 from server.storage.sqlite_schema import transaction
 
 __all__ = [
-    "Row",
     "append",
     "backlog_page",
     "give_pages_back",
     "quarantine",
     "read",
     "replace",
-    "row_of",
     "truncate_log",
 ]
 
@@ -25,40 +21,35 @@ _DOCUMENTS_PER_PAGE = 100
 _PAGES_PER_STEP = 256
 
 
-class Row(NamedTuple):
-    """An entry on its way to its table."""
-
-    document: str
-    position: int
-    checksum: int
-    payload: bytes
-
-
-def row_of(entry: Entry) -> Row:
-    """Give an entry the checksum that will prove it."""
-    return Row(
-        entry.document,
-        entry.position,
-        _checksum(_place(entry.document, entry.position), entry.update),
-        entry.update,
-    )
-
-
-def append(connection: sqlite3.Connection, ids: dict[str, int], rows: Sequence[Row]) -> None:
-    """Insert the rows that are not there yet, in one transaction.
+def append(connection: sqlite3.Connection, ids: dict[str, int], entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Insert the entries that are not there yet, in one transaction; return those whose place is taken.
 
     ``ids`` remembers the ids of documents between calls; clear it when a call failed.
     """
     with transaction(connection):
         if len(ids) > _IDS_LIMIT:
             ids.clear()
-        for row in rows:
-            if row.document not in ids:
-                ids[row.document] = _document_id(connection, row.document)
+        for entry in entries:
+            if entry.document not in ids:
+                ids[entry.document] = _document_id(connection, entry.document)
+        before = connection.total_changes
         connection.executemany(
             "INSERT INTO entries VALUES (?, ?, ?, ?) ON CONFLICT (document, position) DO NOTHING",
-            [(ids[name], *rest) for name, *rest in rows],
+            [
+                (ids[entry.document], entry.position, checksums.of_entry(entry), entry.update)
+                for entry in entries
+            ],
         )
+        if connection.total_changes - before == len(entries):
+            return []
+        return [entry for entry in entries if not _is_stored(connection, ids[entry.document], entry)]
+
+
+def _is_stored(connection: sqlite3.Connection, document_id: int, entry: Entry) -> bool:
+    found = connection.execute(
+        "SELECT checksum FROM entries WHERE document = ? AND position = ?", (document_id, entry.position)
+    ).fetchone()
+    return found is not None and found[0] == checksums.of_entry(entry)
 
 
 def read(connection: sqlite3.Connection, document: str) -> tuple[Stored, list[int]]:
@@ -71,17 +62,17 @@ def read(connection: sqlite3.Connection, document: str) -> tuple[Stored, list[in
         if found is None:
             return Stored(None, 0, (), 0), []
         snapshot, generation = _read_snapshot(connection, document, found[0])
-        folded = snapshot.position if snapshot else 0
         rows = connection.execute(
-            """SELECT rowid, position, checksum, payload FROM entries
-            WHERE document = ? AND position > ? ORDER BY position""",
-            (found[0], folded),
+            "SELECT rowid, position, checksum, payload FROM entries WHERE document = ? ORDER BY position",
+            (found[0],),
         ).fetchall()
+        folded = snapshot.position if snapshot else 0
         last_position = max(folded, _last_position(connection, found[0]))
     intact, damaged = [], []
     for row_id, position, checksum, payload in rows:
-        if _is_intact(_place(document, position), checksum, payload):
-            intact.append(Entry(document, position, payload))
+        entry = Entry(document, position, payload)
+        if _is_intact(entry, checksum):
+            intact.append(entry)
         else:
             damaged.append(row_id)
     return Stored(snapshot, generation, intact, last_position), damaged
@@ -95,7 +86,7 @@ def quarantine(connection: sqlite3.Connection, document: str, row_ids: Sequence[
             row = connection.execute(
                 "SELECT document, position, checksum, payload FROM entries WHERE rowid = ?", (row_id,)
             ).fetchone()
-            if row is None or _is_intact(_place(document, row[1]), *row[2:]):
+            if row is None or _is_intact(Entry(document, row[1], row[3]), checksum=row[2]):
                 continue
             connection.execute(
                 """INSERT INTO quarantine (document, position, checksum, payload, reason)
@@ -107,8 +98,14 @@ def quarantine(connection: sqlite3.Connection, document: str, row_ids: Sequence[
     return moved
 
 
-def replace(connection: sqlite3.Connection, document: str, snapshot: Snapshot, generation: int) -> bool:
-    """Store the snapshot and delete what it holds, if the stored generation is still ``generation``."""
+def replace(
+    connection: sqlite3.Connection,
+    document: str,
+    snapshot: Snapshot,
+    folded: Collection[int],
+    generation: int,
+) -> bool:
+    """Store the snapshot and delete what was folded, if the stored generation is still ``generation``."""
     with transaction(connection):
         stored_generation, stored_position = connection.execute(
             """SELECT generation, position FROM snapshots
@@ -120,10 +117,10 @@ def replace(connection: sqlite3.Connection, document: str, snapshot: Snapshot, g
         assert snapshot.position >= stored_position, "a snapshot goes back"
         document_id = _document_id(connection, document)
         # Deleting first lets the snapshot use the space, so that a full disk can be helped by compaction.
-        connection.execute(
-            "DELETE FROM entries WHERE document = ? AND position <= ?", (document_id, snapshot.position)
+        connection.executemany(
+            "DELETE FROM entries WHERE document = ? AND position = ?",
+            [(document_id, position) for position in folded],
         )
-        place = _snapshot_place(document, generation + 1, snapshot.position, snapshot.depth)
         connection.execute(
             "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?, ?)",
             (
@@ -131,7 +128,7 @@ def replace(connection: sqlite3.Connection, document: str, snapshot: Snapshot, g
                 generation + 1,
                 snapshot.position,
                 snapshot.depth,
-                _checksum(place, snapshot.update),
+                checksums.of_snapshot(document, snapshot, generation + 1),
                 snapshot.update,
             ),
         )
@@ -145,9 +142,8 @@ def backlog_page(connection: sqlite3.Connection, after: int) -> tuple[list[Backl
     """
     rows = connection.execute(
         """SELECT document, name, count(*), coalesce(sum(length(entries.payload)), 0)
-        FROM entries JOIN documents ON documents.id = document LEFT JOIN snapshots USING (document)
-        WHERE document > ? AND entries.position > coalesce(snapshots.position, 0)
-        GROUP BY document ORDER BY document LIMIT ?""",
+        FROM entries JOIN documents ON documents.id = document
+        WHERE document > ? GROUP BY document ORDER BY document LIMIT ?""",
         (after, _DOCUMENTS_PER_PAGE),
     ).fetchall()
     page = [Backlog(name.decode(errors="replace"), count, size_bytes) for _, name, count, size_bytes in rows]
@@ -200,24 +196,12 @@ def _read_snapshot(
     if found is None:
         return None, 0
     generation, position, depth, checksum, payload = found
-    if not _is_intact(_snapshot_place(document, generation, position, depth), checksum, payload):
+    snapshot = Snapshot(payload, position, depth)
+    if not isinstance(payload, bytes) or checksums.of_snapshot(document, snapshot, generation) != checksum:
         raise DocumentUnreadable(f"the snapshot of {document!r} does not match its checksum")
-    return Snapshot(payload, position, depth), generation
+    return snapshot, generation
 
 
-def _is_intact(place: str, checksum: object, payload: object) -> bool:
-    return isinstance(payload, bytes) and _checksum(place, payload) == checksum
-
-
-def _checksum(place: str, payload: bytes) -> int:
-    return zlib.crc32(payload, zlib.crc32(place.encode()))
-
-
-# The place is part of what is proved, so that a whole row in the place of another is damage too. It
-# carries the name, not the id: two documents that changed names do not pass for each other.
-def _place(document: str, position: int) -> str:
-    return f"{document} {position}"
-
-
-def _snapshot_place(document: str, generation: int, position: int, depth: int) -> str:
-    return f"{document} {generation} {position} {depth}"
+def _is_intact(entry: Entry, checksum: object) -> bool:
+    # In a damaged row any value may be of any kind.
+    return isinstance(entry.update, bytes) and checksums.of_entry(entry) == checksum

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from crdt.errors import CowriteError
-from server.storage import StoreUnavailable
+from server.storage import SchemaTooNew, StoreUnavailable
 
-__all__ = ["Database", "SchemaTooNew", "StoreDamaged", "Synchronous", "explained", "transaction"]
+__all__ = ["Database", "StoreDamaged", "Synchronous", "explained", "transaction"]
 
 Synchronous = Literal["FULL", "NORMAL"]
 
@@ -46,10 +45,6 @@ _UNAVAILABLE = {
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_READONLY,
 }
-
-
-class SchemaTooNew(CowriteError):
-    """The file was written by a later version of this program."""
 
 
 class StoreDamaged(StoreUnavailable):

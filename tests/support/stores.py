@@ -1,8 +1,10 @@
-"""What the tests of several stores do: entries to write, and a writer that goes on through crashes."""
+"""What the tests of several stores do: entries to write, and writing through crashes."""
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from random import Random
+from typing import Protocol
 
 import pytest
 
@@ -10,7 +12,7 @@ from server.storage import Entry, Store, StoreUnavailable
 from tests.support.polling import poll
 from tests.support.tcp_proxy import TcpProxy
 
-__all__ = ["Writer", "append_losing_the_answer", "append_until_stored", "entries"]
+__all__ = ["Mortal", "append_losing_the_answer", "append_until_stored", "entries", "write_through_crashes"]
 
 LIMIT_S = 30.0
 
@@ -48,7 +50,34 @@ async def append_losing_the_answer(store: Store, proxy: TcpProxy, batch: Sequenc
     proxy.drops_replies = False
 
 
-class Writer:
+class Mortal(Protocol):
+    """A server that keeps its data when it is killed."""
+
+    def kill(self) -> None:
+        """Kill it as ``kill -9`` does."""
+
+    def start(self) -> None:
+        """Start it again."""
+
+
+async def write_through_crashes(store: Store, server: Mortal, random: Random) -> Sequence[Entry]:
+    """Append to document ``a`` while the server is killed three times; return what was acknowledged."""
+    writer = _Writer(store)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(writer.run())
+        for crashes in range(1, 4):
+            await asyncio.sleep(random.uniform(0, 0.2))
+            server.kill()
+            await writer.has_failed(crashes)
+            with pytest.raises(StoreUnavailable):
+                await store.load("a")
+            await asyncio.to_thread(server.start)
+            await writer.goes_on()
+        writer.stop()
+    return writer.acknowledged
+
+
+class _Writer:
     """Appends to document ``a``, seven entries at a time, each batch until it is stored."""
 
     def __init__(self, store: Store) -> None:
