@@ -1,7 +1,7 @@
 """The seam between nodes: what every bus promises.
 
 A bus carries the entries of each document in one order that all nodes see, and presence beside them. The
-contract suite in ``tests/contracts/test_bus.py`` runs over every implementation.
+contract suite in ``tests/contracts/bus`` runs over every implementation.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -143,11 +143,16 @@ class Bus(Protocol):
         """
 
     async def read(self, document: str, after: Position) -> Reading:
-        """Read everything after a position.
+        """Read everything after a position, which the bus learns (see ``learn``)."""
 
-        The bus learns from ``after``: whatever is appended later gets a larger position, even if the bus
-        itself has forgotten everything. So read with the position of the store before appending.
+    def learn(self, document: str, position: Position) -> None:
+        """Give out only larger positions from now on, even if the servers have forgotten everything.
+
+        So tell the latest position of the store before appending.
         """
+
+    async def backlog(self) -> Mapping[str, int]:
+        """Count the entries of each stream that has any."""
 
     async def listen(self, document: str, listener: Listener) -> None:
         """Tell ``listener`` of a document from now on; returns when that is in force.

@@ -45,6 +45,12 @@ class MemoryStreams:
         """Lose the stream of a document, as a restarted Redis without a log does."""
         self.streams.pop(document, None)
 
+    def go_back(self, document: str, last: Position) -> None:
+        """Lose the end of a stream, as Redis does whose log ends before a power cut."""
+        stream = self.streams[document]
+        stream.entries = [entry for entry in stream.entries if entry.position <= last]
+        stream.last = last
+
     def forget_everything(self) -> None:
         """Lose all streams, presence, leases and claims."""
         self.streams.clear()
@@ -67,6 +73,8 @@ class MemoryBus:
         self._lease_s = lease_s
         self._listeners: dict[str, Listener] = {}
         self._kept: dict[str, bytes] = {}
+        self._known: dict[str, Position] = {}
+        """The latest position that this node knows of each document."""
         self._is_closed = False
         streams.nodes[node] = self
         streams.leases[node] = streams.clock() + lease_s
@@ -79,13 +87,24 @@ class MemoryBus:
     async def read(self, document: str, after: Position) -> Reading:
         """Read everything after a position; see ``Bus.read``."""
         self._check_open()
-        self._learn(document, after)
+        self.learn(document, after)
         stream = self._streams.streams.get(document)
         if stream is None:
             return Reading([], after == 0, Position(0))
         entries = [entry for entry in stream.entries if entry.position > after]
         gapless = is_gapless(after, [entry.position for entry in entries], stream.last)
         return Reading(entries, gapless, stream.last)
+
+    def learn(self, document: str, position: Position) -> None:
+        """Give out only larger positions; see ``Bus.learn``."""
+        self._known[document] = max(position, self._known.get(document, Position(0)))
+        births = self._streams.births
+        births[document] = max(births.get(document, 0), birth_of(position))
+
+    async def backlog(self) -> Mapping[str, int]:
+        """Count the entries of each stream; see ``Bus.backlog``."""
+        self._check_open()
+        return {name: len(stream.entries) for name, stream in self._streams.streams.items() if stream.entries}
 
     async def listen(self, document: str, listener: Listener) -> None:
         """Tell ``listener`` from now on; see ``Bus.listen``."""
@@ -169,24 +188,21 @@ class MemoryBus:
         self._streams.nodes.pop(self._node, None)
 
     def _append(self, document: str, update: bytes) -> Position:
-        stream = self._streams.streams.get(document)
-        if stream is None:
+        streams = self._streams.streams
+        stream = streams.get(document)
+        last = stream.last if stream else Position(0)
+        position = position_at(birth_of(last), sequence_of(last) + 1)
+        if stream is None or position <= self._known.get(document, Position(0)):
             birth = max(int(self._streams.clock() * 1000), self._streams.births.get(document, 0) + 1)
             position = position_at(birth, 0)
-            stream = self._streams.streams[document] = _Stream(position)
-        else:
-            position = position_at(birth_of(stream.last), sequence_of(stream.last) + 1)
+        stream = streams.setdefault(document, _Stream(position))
         entry = BusEntry(position, update)
         stream.entries.append(entry)
         stream.last = position
-        self._learn(document, position)
+        self.learn(document, position)
         for bus in self._streams.nodes.values():
             bus._tell(document, lambda listener: listener.entry_arrived(entry))
         return position
-
-    def _learn(self, document: str, position: Position) -> None:
-        births = self._streams.births
-        births[document] = max(births.get(document, 0), birth_of(position))
 
     def _tell(self, document: str, tell: Callable[[Listener], None]) -> None:
         if document in self._listeners:

@@ -15,6 +15,7 @@ from server.bus.redis_keys import RedisKeys
 from server.bus.redis_positions import KnownPositions
 from server.bus.redis_presence import RedisPresence
 from server.bus.redis_reader import RedisReader
+from server.bus.redis_scan import count_entries
 from server.bus.redis_servers import RedisServers
 from server.bus.redis_url import RedisUrl
 from server.bus.redis_writer import RedisWriter
@@ -29,13 +30,14 @@ logger = logging.getLogger("cowrite.bus")
 class RedisBus:
     """A ``Bus`` for one node; use ``RedisBus.open``.
 
-    Three connections to each server: appends wait for no read, and the doorbell for neither. Nothing is
-    repeated here but what a Cluster sends elsewhere: who gets ``BusUnavailable`` knows what to repeat.
+    A connection to each server for each ``Lane``: nothing waits for a read, the lease least of all.
+    Nothing is repeated here but what a Cluster sends elsewhere: who gets ``BusUnavailable`` knows what to
+    repeat.
     """
 
     def __init__(self, url: RedisUrl, *, node: str, lease_s: float, timeout_s: float) -> None:
-        keys = RedisKeys(url.database)
-        positions = KnownPositions()
+        self._keys = keys = RedisKeys(url.database)
+        self._positions = positions = KnownPositions()
         self._unreadable = Unreadable()
         self._servers = RedisServers(url, timeout_s=timeout_s)
         self._writer = RedisWriter(self._servers, keys, positions)
@@ -49,16 +51,24 @@ class RedisBus:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, *, node: str, lease_s: float = 9.0, timeout_s: float = TIMEOUT_S
+        cls,
+        url: str,
+        *,
+        node: str,
+        lease_s: float = 9.0,
+        timeout_s: float = TIMEOUT_S,
+        takes_lease: bool = True,
     ) -> AsyncIterator[Self]:
         """Connect, take the lease, and end it all at the end.
 
-        ``node`` names this process, no other one and none before it. A request may take ``timeout_s``, a
-        call a few of them. Raises ValueError for a bad URL, ``RedisTooOld``, and ``BusUnavailable``.
+        ``node`` names this process, no other one and none before it. Who serves nobody takes no lease: each
+        that comes and goes has the others look after all their documents. A server may be silent for
+        ``timeout_s`` while a request waits, and a call makes a few. Raises ValueError for a bad URL,
+        ``RedisTooOld``, and ``BusUnavailable``.
         """
         bus = cls(RedisUrl.parse(url), node=node, lease_s=lease_s, timeout_s=timeout_s)
         try:
-            await bus._start()
+            await bus._start(takes_lease=takes_lease)
             yield bus
         finally:
             await bus.close()
@@ -75,6 +85,14 @@ class RedisBus:
     async def read(self, document: str, after: Position) -> Reading:
         """Read everything after a position; see ``Bus.read``."""
         return await self._reader.read(document, after)
+
+    def learn(self, document: str, position: Position) -> None:
+        """Give out only larger positions; see ``Bus.learn``."""
+        self._positions.learn(document, position)
+
+    async def backlog(self) -> Mapping[str, int]:
+        """Count the entries of each stream; see ``Bus.backlog``."""
+        return await count_entries(self._servers, self._keys)
 
     async def listen(self, document: str, listener: Listener) -> None:
         """Tell ``listener`` from now on; see ``Bus.listen``."""
@@ -121,16 +139,18 @@ class RedisBus:
             if self._keeper is not None:
                 self._keeper.cancel()
                 await asyncio.wait([self._keeper])
-                await self._presence.end_lease()
+            await self._presence.end_lease()
         except BusUnavailable as error:
             logger.warning("cannot end the lease: %s", error)
         finally:
             self._servers.close()
 
-    async def _start(self) -> None:
+    async def _start(self, *, takes_lease: bool) -> None:
         await self._servers.start()
         await warn_of_settings(self._servers)
-        await self._presence.renew_lease()
+        if takes_lease:
+            await self._presence.renew_lease()
+        # Ended and awaited in ``close``: a TaskGroup here would wrap what the caller's block raises.
         self._keeper = asyncio.create_task(self._keep_listening())
 
     async def _keep_listening(self) -> None:

@@ -19,7 +19,7 @@ Reply: TypeAlias = "None | bool | int | float | bytes | BusUnavailable | list[Re
 Push: TypeAlias = Sequence[Reply]
 
 SLOWEST_BYTES_PER_S = 1_000_000
-"""A request gets a second more for each of these that it sends."""
+"""A request gets a second more for each of these that it sends: meanwhile the server has nothing to say."""
 
 CONFIRMED_BY_PUSH: Mapping[bytes | str | int, bytes] = {
     "SSUBSCRIBE": b"ssubscribe",
@@ -67,6 +67,8 @@ class RedisConnection(asyncio.Protocol):
         self._timeout_s = timeout_s
         self._reader = hiredis.Reader(replyError=RedisRefusal, notEnoughData=self)
         self._waiting: deque[_Request] = deque()
+        self._heard_at = 0.0
+        """When the server said something last, by the clock of the loop."""
         self._transport: asyncio.Transport | None = None
 
     @classmethod
@@ -82,7 +84,8 @@ class RedisConnection(asyncio.Protocol):
         """Connect to ``address`` and enter as ``url`` says; raises ``BusUnavailable``.
 
         ``on_push`` gets every push that confirms no command; ``on_lost`` is called once when an open
-        connection has ended, for whatever reason. A request may take ``timeout_s``, longer only for its size.
+        connection has ended, for whatever reason. While a request waits the server may be silent for
+        ``timeout_s``, longer only while a large request is sent.
         """
         loop = asyncio.get_running_loop()
         tls = ssl.create_default_context() if url.is_tls else None
@@ -108,8 +111,8 @@ class RedisConnection(asyncio.Protocol):
     async def request(self, commands: Sequence[Command]) -> list[Reply]:
         """Send all commands at once and return a reply for each, error replies as ``RedisRefusal`` values.
 
-        Raises ``BusUnavailable`` when the connection is lost or too slow; the commands may then have been
-        carried out. The connection is closed after that: what it still has to say belongs to nobody.
+        Raises ``BusUnavailable`` when the connection is lost, or silent for too long; the commands may then
+        have been carried out. It is closed after that: what it still has to say belongs to nobody.
         """
         assert commands, "a request asks for something"
         if self._transport is None or self._transport.is_closing():
@@ -119,11 +122,21 @@ class RedisConnection(asyncio.Protocol):
         self._waiting.append(request)
         self._transport.write(packed)
         try:
-            async with asyncio.timeout(self._timeout_s + len(packed) / SLOWEST_BYTES_PER_S):
-                return await request.done
-        except TimeoutError as error:
-            self.close()
-            raise BusUnavailable("Redis does not answer in time") from error
+            await self._answered(request, self._timeout_s + len(packed) / SLOWEST_BYTES_PER_S)
+        finally:
+            request.done.cancel()
+        return request.done.result()
+
+    async def _answered(self, request: _Request, silence_limit_s: float) -> None:
+        """Wait as long as the server talks: a large reply over a slow link takes its time (B14)."""
+        loop = asyncio.get_running_loop()
+        sent_at = loop.time()
+        while not request.done.done():
+            left_s = max(sent_at, self._heard_at) + silence_limit_s - loop.time()
+            if left_s <= 0:
+                self.close()
+                raise BusUnavailable("Redis does not answer in time")
+            await asyncio.wait([request.done], timeout=left_s)
 
     def close(self) -> None:
         """End the connection now; idempotent."""
@@ -137,6 +150,7 @@ class RedisConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand out what has arrived whole; see ``asyncio.Protocol``."""
+        self._heard_at = asyncio.get_running_loop().time()
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not self:

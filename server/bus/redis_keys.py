@@ -3,9 +3,9 @@
 from binascii import crc_hqx
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-__all__ = ["SLOTS", "DocumentKeys", "RedisKeys", "encoded"]
+__all__ = ["SLOTS", "DocumentKeys", "RedisKeys", "document_of", "encoded"]
 
 SLOTS = 16384
 KNOWN_LIMIT = 16384
@@ -17,6 +17,12 @@ def encoded(name: str) -> str:
     The empty name becomes ``%``: an empty hash tag would be none.
     """
     return quote(name, safe="", errors="surrogatepass") or "%"
+
+
+def document_of(key: bytes) -> str:
+    """Return the name of the document that a key belongs to."""
+    tag = key[key.index(b"{") + 1 : key.index(b"}")].decode()
+    return "" if tag == "%" else unquote(tag, errors="surrogatepass")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,10 @@ class RedisKeys:
         """Return the slot and the key that says which node holds a task."""
         tag = encoded(task)
         return _slot_of(tag), f"{self._prefix}:{{{tag}}}:claim".encode()
+
+    def pattern(self, what: str) -> str:
+        """Return what SCAN finds one kind of key of all documents with."""
+        return f"{self._prefix}:{{*}}:{what}"
 
     def _of(self, document: str) -> DocumentKeys:
         tag = encoded(document)

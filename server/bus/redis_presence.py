@@ -1,13 +1,15 @@
 """Leases of nodes, and what each node keeps of its presence on a document."""
 
+import asyncio
 from collections.abc import Mapping
+from itertools import count
 
 from server.bus import BusUnavailable
 from server.bus.redis_bell import presence_message
 from server.bus.redis_connection import Command
 from server.bus.redis_entries import Unreadable, Unsealed, seal, unseal
-from server.bus.redis_keys import RedisKeys
-from server.bus.redis_scripts import LIVING, RENEW
+from server.bus.redis_keys import DocumentKeys, RedisKeys
+from server.bus.redis_scripts import FORGET, KEEP, LIVING, RENEW, STAMP_BYTES
 from server.bus.redis_servers import Lane, RedisServers, Request
 
 __all__ = ["RedisPresence"]
@@ -29,6 +31,13 @@ class RedisPresence:
         self._node = node
         self._lease_ms = round(lease_s * 1000)
         self._kept: dict[str, bytes] = {}
+        self._stamps = count()
+        self._has_lease = False
+        self._lease_ends_at = 0.0
+        """When the lease ends that was confirmed last, by the clock of the loop."""
+        self._has_to_say_everything = False
+        self._was_dead = False
+        """Whether the others may have buried this node, and have not yet been told everything."""
 
     async def publish(self, document: str, update: bytes, everybody: bytes) -> None:
         """Tell the other nodes, and keep ``everybody`` for joiners; see ``Bus.publish_presence``."""
@@ -42,28 +51,49 @@ class RedisPresence:
     async def of(self, document: str) -> Mapping[str, bytes]:
         """Return what the other living nodes keep, and remove what the dead have left."""
         keys = self._keys.of(document)
-        [kept] = await self._servers.ask(Lane.ASK, keys.slot, ("HGETALL", keys.presence))
-        assert isinstance(kept, dict)
+        [reply] = await self._servers.ask(Lane.READ, keys.slot, ("HGETALL", keys.presence))
+        assert isinstance(reply, dict)
+        kept = {
+            node: value
+            for node, value in reply.items()
+            if isinstance(node, bytes) and isinstance(value, bytes) and node != self._node.encode()
+        }
         living = {node.encode() for node in await self.living()}
-        # A node that comes back at this very moment loses its field until one of its clients speaks.
-        if dead := [node for node in kept if isinstance(node, bytes) and node not in living]:
-            await self._servers.ask(Lane.ASK, keys.slot, ("HDEL", keys.presence, *dead))
-        others = living - {self._node.encode()}
+        await self._forget(keys, {node: value for node, value in kept.items() if node not in living})
         presence = {}
-        for node, sealed in kept.items():
-            if isinstance(node, bytes) and isinstance(sealed, bytes) and node in others:
-                try:
-                    presence[node.decode()] = unseal(sealed)
-                except Unsealed as error:
-                    self._unreadable.note(document, b"presence of " + node, error)
+        for node in kept.keys() & living:
+            try:
+                presence[node.decode()] = unseal(kept[node][STAMP_BYTES:])
+            except Unsealed as error:
+                self._unreadable.note(document, b"presence of " + node, error)
         return presence
 
+    async def _forget(self, keys: DocumentKeys, left: Mapping[bytes, bytes]) -> None:
+        """Remove what dead nodes have left, but for those that have come back and written it again."""
+        if left:
+            stamps = [part for node, value in left.items() for part in (node, value[:STAMP_BYTES])]
+            await self._servers.ask(Lane.ASK, keys.slot, FORGET.call_whole(keys.presence, *stamps))
+
     async def renew_lease(self) -> bool:
-        """Live on; where the lease had ended or was forgotten, say everything again and return True."""
+        """Live on; where the lease had ended or was forgotten, say everything again and return True.
+
+        A reply that is lost may have said that it was, and what is lost of everything may be all: so whatever
+        fails here, the next call says everything (B8).
+        """
         call = RENEW.call_whole(self._keys.leases, self._node, self._lease_ms)
+        asked_at = asyncio.get_running_loop().time()
+        self._has_lease = True
+        has_failed, self._has_to_say_everything = self._has_to_say_everything, True
         [is_new] = await self._servers.ask(Lane.ASK, self._keys.leases_slot, call)
-        if not is_new:
-            return False
+        self._was_dead |= bool(is_new) or asked_at >= self._lease_ends_at
+        self._lease_ends_at = asked_at + self._lease_ms / 1000
+        if self._was_dead or has_failed:
+            await self._say_everything()
+        self._has_to_say_everything = False
+        was_dead, self._was_dead = self._was_dead, False
+        return was_dead
+
+    async def _say_everything(self) -> None:
         requests: list[Request] = []
         for document, everybody in self._kept.items():
             slot = self._keys.of(document).slot
@@ -71,10 +101,11 @@ class RedisPresence:
         for reply in await self._servers.ask_all(Lane.ASK, requests):
             if isinstance(reply, BusUnavailable):
                 raise reply
-        return True
 
     async def end_lease(self) -> None:
-        """Be dead from now on."""
+        """Be dead from now on, where a lease was taken."""
+        if not self._has_lease:
+            return
         await self._servers.ask(Lane.ASK, self._keys.leases_slot, ("ZREM", self._keys.leases, self._node))
 
     async def living(self) -> frozenset[str]:
@@ -87,10 +118,8 @@ class RedisPresence:
     def _commands(self, document: str, update: bytes, everybody: bytes) -> list[Command]:
         keys = self._keys.of(document)
         if everybody:
-            keep: list[Command] = [
-                ("HSET", keys.presence, self._node, seal(everybody)),
-                ("PEXPIRE", keys.presence, KEPT_MS),
-            ]
+            stamped = next(self._stamps).to_bytes(STAMP_BYTES, "big") + seal(everybody)
+            keep = KEEP.call_whole(keys.presence, self._node, stamped, KEPT_MS)
         else:
-            keep = [("HDEL", keys.presence, self._node)]
-        return [*keep, ("SPUBLISH", keys.bell, presence_message(self._node, update))]
+            keep = ("HDEL", keys.presence, self._node)
+        return [keep, ("SPUBLISH", keys.bell, presence_message(self._node, update))]

@@ -11,10 +11,13 @@ from server.bus.redis_positions import KnownPositions
 from server.bus.redis_scripts import ENTRY_FIELD
 from server.bus.redis_servers import Lane, RedisServers
 
-__all__ = ["PAGE", "RedisReader"]
+__all__ = ["RedisReader"]
 
-PAGE = 1000
-"""How many entries one command reads."""
+FIRST_PAGE, LARGEST_PAGE = 100, 1000
+"""How many entries the first command reads, and the most that a later one does."""
+
+PAGE_BYTES = 2**20
+"""About how much a later page holds, judged by the one before: others read over the same connection."""
 
 READS_AT_ONCE = 64
 """More of them on one connection would only wait for each other; who waits is bounded by the documents."""
@@ -49,9 +52,10 @@ class RedisReader:
     async def _read(self, document: str, after: Position) -> Reading:
         keys = self._keys.of(document)
         last, page = await self._first_page(keys, after)
-        items = list(page)
-        while len(page) == PAGE:
-            page = await self._page(keys, self._parsed(document, items[-1])[0])
+        items, asked = list(page), FIRST_PAGE
+        while len(page) == asked:
+            asked = _next_page(page)
+            page = await self._page(keys, self._parsed(document, items[-1])[0], asked)
             items += page
         positions: list[Position] = []
         entries: list[BusEntry] = []
@@ -70,8 +74,8 @@ class RedisReader:
     async def _first_page(self, keys: DocumentKeys, after: Position) -> tuple[Position, Sequence[Reply]]:
         # The end before the entries: what is trimmed between the two shows as a gap, and never as an end.
         commands: list[Command] = [("EXISTS", keys.stream), ("XINFO", "STREAM", keys.stream)]
-        requests = [(keys.slot, command) for command in [*commands, _range(keys, after)]]
-        exists, info, page = await self._servers.ask_all(Lane.ASK, requests)
+        requests = [(keys.slot, command) for command in [*commands, _range(keys, after, FIRST_PAGE)]]
+        exists, info, page = await self._servers.ask_all(Lane.READ, requests)
         if exists == 0:
             return Position(0), []
         for reply in (exists, info, page):
@@ -82,8 +86,8 @@ class RedisReader:
         assert isinstance(last, bytes)
         return parse_id(last), page
 
-    async def _page(self, keys: DocumentKeys, after: Position) -> Sequence[Reply]:
-        [page] = await self._servers.ask(Lane.ASK, keys.slot, _range(keys, after))
+    async def _page(self, keys: DocumentKeys, after: Position, count: int) -> Sequence[Reply]:
+        [page] = await self._servers.ask(Lane.READ, keys.slot, _range(keys, after, count))
         assert isinstance(page, list)
         return page
 
@@ -98,8 +102,20 @@ class RedisReader:
             return parse_id(id), None
 
 
-def _range(keys: DocumentKeys, after: Position) -> Command:
-    return ("XRANGE", keys.stream, f"({id_of(after)}", "+", "COUNT", PAGE)
+def _range(keys: DocumentKeys, after: Position, count: int) -> Command:
+    return ("XRANGE", keys.stream, f"({id_of(after)}", "+", "COUNT", count)
+
+
+def _next_page(page: Sequence[Reply]) -> int:
+    """How many entries of the size of these make up ``PAGE_BYTES``."""
+    size_bytes = sum(len(value) for item in page for value in _values_of(item))
+    return max(1, min(LARGEST_PAGE, len(page) * PAGE_BYTES // max(1, size_bytes)))
+
+
+def _values_of(item: Reply) -> Sequence[bytes]:
+    assert isinstance(item, list)
+    values = item[1]
+    return [value for value in values if isinstance(value, bytes)] if isinstance(values, list) else []
 
 
 def _update_of(fields: Reply) -> bytes:

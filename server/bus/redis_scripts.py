@@ -6,10 +6,28 @@ from hashlib import sha1
 from server.bus import SEQUENCE_BITS
 from server.bus.redis_connection import Command
 
-__all__ = ["APPEND", "CLAIM", "ENTRY_FIELD", "LIVING", "RELEASE", "RENEW", "Script"]
+__all__ = [
+    "APPEND",
+    "CLAIM",
+    "ENTRY_FIELD",
+    "FORGET",
+    "KEEP",
+    "LIVING",
+    "RELEASE",
+    "RENEW",
+    "STAMP_BYTES",
+    "Script",
+]
 
 ENTRY_FIELD = "e"
 """The one field of an entry in a stream."""
+
+STAMP_BYTES = 8
+"""What stands before the presence that a node keeps: another number each time it is written."""
+
+EVEN_WHEN_FULL = "#!lua flags=allow-oom"
+"""How a script begins that Redis carries out even when its memory is full (B14): without a claim nothing is
+folded, hence nothing trimmed, and without a lease a node counts as dead. What these take ends by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +110,7 @@ end
 return ids
 """)
 
-RENEW = Script("""
+RENEW = Script(f"""{EVEN_WHEN_FULL}
 -- Let the node ARGV[1] live for ARGV[2] ms more; return 1 where it did not live before. KEYS[1] the leases.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -107,7 +125,24 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')
 """)
 
-CLAIM = Script("""
+KEEP = Script(f"""{EVEN_WHEN_FULL}
+-- Keep ARGV[2] as the presence of the node ARGV[1] in KEYS[1], which is gone when nobody has touched it for
+-- ARGV[3] ms.
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return redis.call('PEXPIRE', KEYS[1], ARGV[3])
+""")
+
+FORGET = Script(f"""
+-- Remove from KEYS[1] the presence of those nodes that has not been written again since it was found:
+-- ARGV[1], ARGV[3]... the nodes, ARGV[2], ARGV[4]... the stamps.
+for i = 1, #ARGV, 2 do
+  local kept = redis.call('HGET', KEYS[1], ARGV[i])
+  if kept and string.sub(kept, 1, {STAMP_BYTES}) == ARGV[i + 1] then redis.call('HDEL', KEYS[1], ARGV[i]) end
+end
+return 0
+""")
+
+CLAIM = Script(f"""{EVEN_WHEN_FULL}
 -- Let the node ARGV[1] hold KEYS[1] for ARGV[2] ms; return 0 where another holds it.
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end

@@ -29,6 +29,8 @@ class Lane(Enum):
 
     APPEND = "append"
     ASK = "ask"
+    READ = "read"
+    """For replies that may be large: what is small, the lease above all, never waits behind them."""
     BELL = "bell"
 
 

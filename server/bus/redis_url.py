@@ -34,15 +34,22 @@ class RedisUrl:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Read a URL; raises ValueError, which does not show the password."""
-        parts = urlsplit(url)
+        """Read a URL; raises ValueError, which shows no part of it: any may belong to the password."""
+        try:
+            parts = urlsplit(url)
+            address = Address(parts.hostname or "127.0.0.1", parts.port or 6379)
+        except ValueError:
+            raise ValueError("not the URL of a Redis server: its host or port makes no sense") from None
         if parts.scheme not in SCHEMES:
             raise ValueError(f"not the URL of a Redis server: its scheme is none of {', '.join(SCHEMES)}")
         database = parts.path.strip("/")
-        if database and not database.isdecimal():
-            raise ValueError("not the URL of a Redis server: the path is not the number of a database")
+        if parts.query or parts.fragment or (database and not database.isdecimal()):
+            raise ValueError(
+                "not the URL of a Redis server: after the host comes nothing but the number of a database"
+                " (in a password write / as %2F, ? as %3F and # as %23)"
+            )
         return cls(
-            Address(parts.hostname or "127.0.0.1", parts.port or 6379),
+            address,
             SCHEMES[parts.scheme],
             int(database or 0),
             unquote(parts.username or "") or "default",
