@@ -15,13 +15,16 @@ NODE := .venv/.node
 PAGE := server/page/index.html
 PAGE_PACKAGES := frontend-demo/node_modules/.package-lock.json
 CLIENTS := tests/node/node_modules/.package-lock.json
+BENCH := .venv/.bench
+PEER_PACKAGES := tests/bench/peers/node_modules/.package-lock.json
+PEER_VENV := build/bench/venv/.installed
 PAGE_SOURCES := $(shell find frontend-demo -name node_modules -prune -o -type f -print)
 
 # $(call attempt,TARGET,SENTENCE): go on without TARGET, except in CI.
 attempt = @$(MAKE) --no-print-directory $(1) || { test "$$CI" != true && echo "$(2)"; }
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults check page browser clients format pins clean
+.PHONY: help run test check page browser clients format pins clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -36,9 +39,8 @@ test: $(DEVELOPMENT) ## run every test
 	$(call attempt,browser,No browser: its tests are skipped (see above).)
 	.venv/bin/python -m tests.support.lanes
 
-faults: $(DEVELOPMENT) ## kill nodes, Redis and Postgres while clients edit
-	$(call attempt,clients,The Node.js clients could not be installed: their tests are skipped (see above).)
-	.venv/bin/python -m pytest -p no:cacheprovider tests/faults
+bench: $(BENCH) $(PEER_PACKAGES) $(PEER_VENV) ## measure beside the peers; a part: SCENARIOS="fan" PEERS="hocuspocus" REPEATS=1
+	.venv/bin/python -m tests.bench $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(if $(PEERS),--peers $(PEERS)) $(if $(REPEATS),--repeats $(REPEATS))
 
 check: $(DEVELOPMENT) ## check format, lint and types
 	.venv/bin/ruff format --check
@@ -57,11 +59,11 @@ browser: $(DEVELOPMENT)
 	@.ci/get_browser.sh
 
 pins: $(DEVELOPMENT) ## upgrade all Python packages and pin what was installed
-	.venv/bin/python -m pip install --upgrade --upgrade-strategy eager --editable '.[dev,node]'
+	.venv/bin/python -m pip install --upgrade --upgrade-strategy eager --editable '.[dev,node,bench]'
 	.venv/bin/python -m pip freeze --exclude-editable >constraints.txt
 
 clean: ## remove all that make installed or built; documents in ./data stay
-	rm -rf .venv build dist server/page frontend-demo/node_modules tests/node/node_modules
+	rm -rf .venv build dist server/page frontend-demo/node_modules tests/node/node_modules tests/bench/peers/node_modules
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find crdt server tests -name __pycache__ -prune -exec rm -rf {} +
 
@@ -81,11 +83,21 @@ $(DEVELOPMENT): $(RUNTIME)
 	@$(INSTALL) --editable '.[dev]'
 	@touch $@
 
+$(BENCH): $(DEVELOPMENT)
+	@$(INSTALL) --editable '.[dev,bench]'
+	@touch $@
+
+# Of its own: what the peer is pinned to must not bind Cowrite.
+$(PEER_VENV): tests/bench/peers/requirements.txt | .venv/bin/python
+	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
 $(NODE): | $(RUNTIME)
 	@.ci/get_node.sh
 	@touch $@
 
-$(PAGE_PACKAGES) $(CLIENTS): %/node_modules/.package-lock.json: %/package.json %/package-lock.json | $(NODE)
+$(PAGE_PACKAGES) $(CLIENTS) $(PEER_PACKAGES): %/node_modules/.package-lock.json: %/package.json %/package-lock.json | $(NODE)
 	cd $* && npm ci --no-audit --no-fund
 
 $(PAGE): $(PAGE_PACKAGES) $(PAGE_SOURCES)

@@ -17,9 +17,10 @@ from pycrdt import Doc, Text
 from crdt.awareness import Awareness
 from crdt.dialects.y_websocket import YWebsocket
 from crdt.document import Document
+from crdt.effects import Ingest
 from crdt.encoding import encode_var_string
 from crdt.messages import SyncUpdate
-from crdt.session import Ingest, Session
+from crdt.session import Session
 from crdt.update import Update
 from tests.crdt.build import item, section, text, update
 

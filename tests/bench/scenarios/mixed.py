@@ -1,0 +1,130 @@
+"""A morning: people type, look on, move their selections, come and go, in documents of all sizes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from random import Random
+
+from tests.bench.load.client import Client
+from tests.bench.load.crowd import Crowd
+from tests.bench.load.pace import Pace
+from tests.bench.load.probe import Probe
+from tests.bench.load.source import Source, client_ids, cursor_frames, typing_frames
+from tests.bench.load.window import Window, costs_of, frames_needed, latency_figures, measure_window
+from tests.bench.load.wire import TEXT_NAME
+from tests.bench.scenarios.scenario import Scenario
+from tests.bench.systems.contract import Measured, Server, System
+from tests.crdt.build import section, text, update
+
+__all__ = ["MIXED"]
+
+DOCUMENTS = 120
+PEOPLE = 500
+SIZES = (100_000, 10_000, 10_000, 1_000, 1_000, 1_000)
+"""Of the documents in turn, in characters."""
+KINDS = ("types", "moves", "rests")
+"""Of the people in turn."""
+TYPED_PER_SECOND = 4.0
+MOVES_PER_SECOND = 1.0
+COMERS_PER_SECOND = 10
+STAY_S = 2.0
+WATCHED = 20
+
+
+async def _measure(system: System, folder: Path) -> Measured:
+    figures, latencies, notes = await _morning(system, folder, workers=1)
+    if system.can_cross:
+        two, _, more = await _morning(system, folder, workers=2)
+        figures["load_one_worker"] = figures["load"]
+        figures["load_two_workers"] = two["load"]
+        figures["two_workers_p99_ms"] = two["p99_ms"]
+        notes += [f"Two workers: {note}" for note in more]
+    return Measured(figures, latencies, notes)
+
+
+async def _morning(
+    system: System, folder: Path, *, workers: int
+) -> tuple[dict[str, float], list[float], list[str]]:
+    async with system.serve(folder, workers=workers) as [server], Crowd() as crowd:
+        people = await _gather(crowd, server)
+        typed, moved = _sources(people)
+        probes = [person for person in people if isinstance(person, Probe)]
+        paces = Pace(typed, TYPED_PER_SECOND), Pace(moved, MOVES_PER_SECOND)
+        async with _comers(crowd, server):
+            window = await measure_window(costs_of([server]), crowd, typed, probes, *paces)
+    return _figures(window, workers), window.latencies_ms, window.notes
+
+
+def _figures(window: Window, workers: int) -> dict[str, float]:
+    """``load`` is what so many full cores would carry, at the CPU that an update takes with all around it."""
+    updates_per_cpu_s = window.updates / window.cpu_each_s[0]
+    figures = {
+        "cpu_ms_per_s": 1e3 * window.cpu_s / window.seconds,
+        "load": workers * updates_per_cpu_s,
+    }
+    return figures | latency_figures(window.latencies_ms)
+
+
+async def _gather(crowd: Crowd, server: Server) -> list[Client]:
+    """Fill the documents and let people join them; some documents are much more popular than others."""
+    for number, author in enumerate(client_ids(DOCUMENTS, seed=2)):
+        base = text("m" * SIZES[number % len(SIZES)], parent=TEXT_NAME)
+        held = update(section(author, 0, base))
+        await crowd.join(Client(server, _name(number), held=held))
+    chance = Random(3)
+    places = [number % DOCUMENTS for number in range(PEOPLE - DOCUMENTS - WATCHED)]
+    people = [Client(server, _name(min(place, chance.randrange(DOCUMENTS)))) for place in places]
+    watching: list[Client] = [Probe(server, _name(number)) for number in range(WATCHED)]
+    await crowd.join_all([*people, *watching])
+    return [*people, *watching]
+
+
+def _name(number: int) -> str:
+    return f"bench-{number}"
+
+
+def _sources(people: Sequence[Client]) -> tuple[list[Source], list[Source]]:
+    """Return those who type and those who move; the rest, and all who brought a document, look on."""
+    typed, moved = [], []
+    for number, (id, client) in enumerate(zip(client_ids(len(people)), people, strict=True)):
+        kind = KINDS[number % len(KINDS)]
+        if kind == "types":
+            frames = typing_frames(client.wire, id, frames_needed(TYPED_PER_SECOND))
+            typed.append(Source(id, client, frames))
+        elif kind == "moves":
+            frames = cursor_frames(client.wire, id, frames_needed(MOVES_PER_SECOND))
+            moved.append(Source(id, client, frames))
+    return typed, moved
+
+
+@asynccontextmanager
+async def _comers(crowd: Crowd, server: Server) -> AsyncIterator[None]:
+    """Let people come for a short while, one after the other."""
+    coming = asyncio.create_task(_come_and_go(crowd, server))
+    try:
+        yield
+    finally:
+        coming.cancel()
+        with suppress(asyncio.CancelledError):
+            await coming
+
+
+async def _come_and_go(crowd: Crowd, server: Server) -> None:
+    chance = Random(5)
+    staying: list[Client] = []
+    while True:
+        await asyncio.sleep(1 / COMERS_PER_SECOND)
+        staying.append(await crowd.join(Client(server, _name(chance.randrange(DOCUMENTS)))))
+        if len(staying) > STAY_S * COMERS_PER_SECOND:
+            crowd.dismiss(staying.pop(0))
+
+
+MIXED = Scenario(
+    "mixed",
+    f"{PEOPLE} people in {DOCUMENTS} documents: a third types, a third moves, others come and go",
+    _measure,
+    main="cpu_ms_per_s",
+    unit="server CPU ms per second",
+    timeout_s=120,
+)
