@@ -31,5 +31,7 @@ class Batch:
 
     def take(self) -> list[Update]:
         """Return the entries and begin anew."""
+        if not self._groups:
+            return []
         groups, self._groups = self._groups, []
         return [merge(group) for group in groups]

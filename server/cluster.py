@@ -7,10 +7,14 @@ import asyncio
 import logging
 from collections.abc import Iterator
 
+from crdt.awareness import Awareness
+from crdt.errors import ProtocolError
 from server.bus import Bus, BusUnavailable, Position
 from server.follower import Follower
+from server.loading import Loaded
 from server.room import Room
 from server.storage import Store
+from server.tasks import Tasks
 
 __all__ = ["LEASE_S", "Cluster"]
 
@@ -32,11 +36,12 @@ class Cluster:
     What waits to be published is the latest presence of each room: bounded by the number of rooms.
     """
 
-    def __init__(self, bus: Bus, store: Store, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, bus: Bus, store: Store, tasks: Tasks) -> None:
         self._bus = bus
         self._store = store
         self._tasks = tasks
         self._followers: dict[Room, Follower] = {}
+        self._filling = asyncio.Lock()
         self._changed: dict[Room, None] = {}
         self._arrival = asyncio.Event()
         self._living: frozenset[str] = frozenset()
@@ -48,12 +53,14 @@ class Cluster:
         """Go through the rooms that are connected."""
         return iter(list(self._followers))
 
-    async def connect(self, room: Room, position: Position) -> None:
-        """Bring a room, loaded up to ``position``, up to date and keep it so.
+    async def connect(self, room: Room, loaded: Loaded) -> None:
+        """Bring a room, as it was loaded, up to date and keep it so.
 
-        Raises ``BusUnavailable`` and what the store raises; the room is not connected then.
+        Raises ``BusUnavailable``, what the store raises, and ``DocumentBroken`` (``Follower.complete``); the
+        room is not connected then.
         """
-        follower = Follower(room, self._store, self._bus, position, self._tasks)
+        position, known = self._positions_of(room, loaded)
+        follower = Follower(room, self._store, self._bus, position, self._tasks, self._filling, known=known)
         # Listen, then read: whatever is appended meanwhile is in one of the two (B3).
         await self._bus.listen(room.name, follower)
         try:
@@ -64,11 +71,14 @@ class Cluster:
             await self._bus.unlisten(room.name, follower)
             raise
         self._followers[room] = follower
+        follower.begin()
 
     async def disconnect(self, room: Room) -> None:
-        """Bring nothing more; never raises."""
+        """Bring nothing more; what the others have to hear of its people is published until they have.
+
+        Never raises.
+        """
         follower = self._followers.pop(room, None)
-        self._changed.pop(room, None)
         if follower is not None:
             follower.close()
             try:
@@ -76,14 +86,51 @@ class Cluster:
             except BusUnavailable as error:
                 logger.warning("cannot unsubscribe: %s", error, extra={"document": room.name})
 
-    def start_over(self, room: Room, position: Position) -> None:
-        """Read the stream from ``position`` again, for the document was loaded anew."""
-        if room in self._followers:
-            self._followers[room].start_over(position)
+    def close(self) -> None:
+        """Bring nothing more to any room; idempotent."""
+        for follower in self._followers.values():
+            follower.close()
 
-    async def presence_of(self, document: str) -> list[bytes]:
-        """Return who is on a document through other nodes; raises ``BusUnavailable``."""
-        return list((await self._bus.presence(document)).values())
+    def doubt(self, room: Room, *, from_beginning: bool = False) -> None:
+        """Read what the stream has that the room may not have heard, or all that it has."""
+        if room in self._followers:
+            self._followers[room].doubt(from_beginning=from_beginning)
+
+    def is_settled(self, room: Room) -> bool:
+        """Whether a room has all that its stream has, and nothing of it was lost."""
+        return room not in self._followers or self._followers[room].is_settled
+
+    def has_to_publish(self, room: Room) -> bool:
+        """Whether the stream of a room was lost, and the room has not filled it again."""
+        return room in self._followers and self._followers[room].has_to_publish
+
+    async def settle(self, room: Room) -> None:
+        """Wait until a room is settled: while Redis is away that is never."""
+        if room in self._followers:
+            await self._followers[room].settle()
+
+    def start_over(self, room: Room, loaded: Loaded) -> None:
+        """Read the stream again, for the document was loaded anew."""
+        if room in self._followers:
+            self._followers[room].start_over(*self._positions_of(room, loaded))
+
+    def _positions_of(self, room: Room, loaded: Loaded) -> tuple[Position, Position]:
+        """Where to read the stream from, and what it had reached: which must not be given out again (D13)."""
+        known = Position(loaded.position)
+        self._bus.learn(room.name, known)
+        return Position(loaded.snapshot_position), known
+
+    async def presence_of(self, document: str) -> list[tuple[int, int, bytes]]:
+        """Return client, clock and state of who is here through other nodes; raises ``BusUnavailable``."""
+        entries: list[tuple[int, int, bytes]] = []
+        for node, kept in (await self._bus.presence(document)).items():
+            told = Awareness()
+            try:
+                told.receive_relayed(kept, 1, 0.0)
+            except ProtocolError as error:
+                logger.error("bad presence from node %s: %s", node, error, extra={"document": document})
+            entries += told.entries()
+        return entries
 
     def presence_changed(self, room: Room) -> None:
         """Have the other nodes told what ``room.presence`` has for them."""
@@ -102,6 +149,11 @@ class Cluster:
 
     async def _publish(self, room: Room) -> bool:
         clients, news, everybody = room.presence.take_for_nodes()
+        if room not in self._followers:
+            # It was unloaded: whom this node keeps for joiners, a room that came after it says.
+            everybody = b"".join(
+                later.presence.here() for later in self._followers if later.name == room.name
+            )
         try:
             await self._bus.publish_presence(room.name, news, everybody)
         except BusUnavailable:
@@ -143,6 +195,8 @@ class Cluster:
             return
         for node in self._living - living:
             logger.warning("node %s is gone", node)
-            for room in self:
+            for room, follower in self._followers.items():
                 room.presence.forget_node(node, now)
+                # Who had moved away from it unheard is with another node (A12).
+                follower.doubt()
         self._living = living

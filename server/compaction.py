@@ -1,7 +1,7 @@
 """Folds long logs into snapshots, one document at a time: prove, persist, then trim.
 
 With several nodes a document is claimed before it is folded, and the claim renewed until that is done. A
-sweep finds what was lost with a node (references/protocol.md, D6–D8, B9).
+sweep finds what was lost with a node (references/protocol.md, D6–D8, D12, B9).
 """
 
 import asyncio
@@ -9,12 +9,13 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, suppress
+from math import inf
 
 from crdt.errors import CowriteError
-from server.bus import Bus, BusUnavailable, Position, birth_of, follows, sequence_of
+from server.bus import Bus, BusUnavailable, Position, Reading
 from server.folding_pool import FoldingPool
 from server.loading import Tail
-from server.storage import Entry, Snapshot, Store, Stored, StoreUnavailable
+from server.storage import Snapshot, Store, Stored, StoreUnavailable
 
 __all__ = ["Compactor"]
 
@@ -22,7 +23,7 @@ logger = logging.getLogger("cowrite.compaction")
 
 DUE_ROWS = 1_000
 DUE_BYTES = 2**20
-RETRY_S = 5.0
+RETRY_S, RETRY_MAX_S = 5.0, 60.0
 CLAIM_S = 15.0
 """How long a claim holds without renewal; renewed every third of it."""
 
@@ -47,6 +48,10 @@ class Compactor:
         self._sweep_s = sweep_s
         self._pool = FoldingPool(executor)
         self._due: dict[str, None] = {}
+        self._postponed: dict[str, None] = {}
+        """What could not be reached, until it is due again."""
+        self._retry_at = inf
+        self._retry_s = RETRY_S
         self._arrival = asyncio.Event()
         self._refused: set[str] = set()
         self._swept: dict[str, int] = {}
@@ -68,40 +73,64 @@ class Compactor:
         sweep_at = loop.time() + self._sweep_s
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(sweep_at):
+                async with asyncio.timeout_at(min(sweep_at, self._retry_at)):
                     await self._arrival.wait()
             if loop.time() >= sweep_at:
                 await self._sweep()
                 sweep_at = loop.time() + self._sweep_s
+            if loop.time() >= self._retry_at:
+                self._retry_at = inf
+                self._due |= self._postponed
             self._arrival.clear()
             if self._due:
                 await self._fold_due()
 
     async def _fold_due(self) -> None:
-        try:
-            while self._due:
-                document = next(iter(self._due))
+        """Try each document once; what the world keeps from being folded waits, and lets the others pass."""
+        trouble: Exception | None = None
+        while self._due:
+            document = next(iter(self._due))
+            del self._due[document]
+            self._postponed.pop(document, None)
+            try:
                 await self.compact(document)
-                del self._due[document]
+            except (StoreUnavailable, BusUnavailable) as error:
+                trouble = error
+                self._postponed[document] = None
+        with suppress(StoreUnavailable):
             await self._store.reclaim()
-        except (StoreUnavailable, BusUnavailable) as error:
-            logger.warning("cannot compact now: %s", error)
-            await asyncio.sleep(RETRY_S)
-            self._arrival.set()
+        if trouble is None:
+            self._retry_s = RETRY_S
+        else:
+            logger.warning("cannot compact %d documents now: %s", len(self._postponed), trouble)
+            self._retry_at = asyncio.get_running_loop().time() + self._retry_s
+            self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
 
     async def _sweep(self) -> None:
         """Queue what is long, and what has been left alone since the latest sweep."""
         try:
-            backlog = await self._store.backlog()
-        except StoreUnavailable as error:
+            waiting = await self._count_waiting()
+        except (StoreUnavailable, BusUnavailable) as error:
             logger.warning("cannot sweep now: %s", error)
             return
         # What was refused may do by now: what it lacked has come, or the folding process lives again.
         self._refused.clear()
-        for waiting in backlog:
-            if waiting.rows >= DUE_ROWS or self._swept.get(waiting.document) == waiting.rows:
-                self.request(waiting.document)
-        self._swept = {waiting.document: waiting.rows for waiting in backlog}
+        for document, rows in waiting.items():
+            if rows >= DUE_ROWS or self._swept.get(document) == rows:
+                self.request(document)
+        self._swept = waiting
+
+    async def _count_waiting(self) -> dict[str, int]:
+        """Count the entries of each document, in the store and in the stream.
+
+        A node that was killed after it had acknowledged as ``streamed`` leaves entries that only the
+        stream has (B9).
+        """
+        waiting = {backlog.document: backlog.rows for backlog in await self._store.backlog()}
+        if self._bus is not None:
+            for document, count in (await self._bus.backlog()).items():
+                waiting[document] = max(count, waiting.get(document, 0))
+        return waiting
 
     async def compact(self, document: str) -> bool:
         """Fold the log of one document; return False where that was refused, and nothing changed.
@@ -125,28 +154,36 @@ class Compactor:
         self._refused.add(document)
 
     async def _fold(self, document: str) -> bool:
+        """Fold all that the store and the stream hold, and delete exactly that (D12).
+
+        Nothing depends on how positions relate: a stream may have been lost and born again, and another
+        node's row may come late. What lacks an entry that nobody has is refused by the proof (D6).
+        """
         stored = await self._store.load(document)
-        updates, position = await self._foldable(document, stored)
+        reading = await self._read_stream(document)
+        end = _end_of(stored, reading)
+        updates = _updates_of(stored, reading)
         if updates:
             folded = await self._pool.fold(stored.snapshot, updates)
-            snapshot = Snapshot(folded.update, position, folded.depth)
-            if not await self._store.replace(document, snapshot, generation=stored.generation):
+            snapshot = Snapshot(folded.update, end, folded.depth)
+            if not await self._keep(document, stored, snapshot):
                 return False
-        # Also where there was nothing to fold: whoever did it may have been killed before this.
-        if self._bus is not None and position:
-            await self._bus.trim(document, Position(position))
+        if self._bus is not None and (reading.entries or reading.unreadable):
+            await self._bus.trim(document, Position(min(end, reading.last)))
         return True
 
-    async def _foldable(self, document: str, stored: Stored) -> tuple[Sequence[bytes], int]:
-        """The log after the snapshot, as far as it is known to be whole, and where that ends."""
+    async def _read_stream(self, document: str) -> Reading:
         if self._bus is None:
-            entries = stored.entries
-            return [entry.update for entry in entries], entries[-1].position if entries else 0
-        start = Position(stored.snapshot.position if stored.snapshot else 0)
-        reading = await self._bus.read(document, start)
-        if reading.is_gapless and not reading.unreadable:
-            return [entry.update for entry in reading.entries], reading.last
-        return _whole_prefix(stored.entries, start)
+            return Reading([], is_gapless=True, last=Position(0))
+        # From its beginning: what is folded was trimmed, and a stream that went back has news below that.
+        return await self._bus.read(document, Position(0))
+
+    async def _keep(self, document: str, stored: Stored, snapshot: Snapshot) -> bool:
+        """Put a snapshot in the place of the entries; False where another node was faster."""
+        if snapshot == stored.snapshot and not stored.entries:
+            return True  # Who stored it was stopped before it trimmed the stream, or cannot trim it.
+        folded = [entry.position for entry in stored.entries]
+        return await self._store.replace(document, snapshot, folded=folded, generation=stored.generation)
 
     @asynccontextmanager
     async def _claim(self, document: str) -> AsyncIterator[bool]:
@@ -157,6 +194,7 @@ class Compactor:
         if not await self._bus.claim(task, CLAIM_S):
             yield False
             return
+        # Ended right below: a TaskGroup would wrap what the fold raises.
         renewal = asyncio.create_task(self._renew(self._bus, task))
         try:
             yield True
@@ -178,15 +216,19 @@ class Compactor:
         self._pool.close()
 
 
-def _whole_prefix(entries: Sequence[Entry], start: Position) -> tuple[Sequence[bytes], int]:
-    """What of a log that the stream has lost has no holes: another node's row may still be on its way."""
-    updates: list[bytes] = []
-    position = start
-    for entry in entries:
-        following = Position(entry.position)
-        is_reborn = birth_of(following) != birth_of(position) and sequence_of(following) == 0
-        if not follows(following, position) and not is_reborn:
-            break
-        updates.append(entry.update)
-        position = following
-    return updates, position
+def _updates_of(stored: Stored, reading: Reading) -> Sequence[bytes]:
+    """All updates that are there, those that both have once."""
+    held = {entry.position: entry.update for entry in stored.entries}
+    streamed = [entry.update for entry in reading.entries if held.get(entry.position) != entry.update]
+    return [*held.values(), *streamed]
+
+
+def _end_of(stored: Stored, reading: Reading) -> int:
+    """Up to where a snapshot of all this lacks nothing.
+
+    An entry that cannot be read ends it, unless the store has its row: the row may be on its way (B7).
+    """
+    start = stored.snapshot.position if stored.snapshot else 0
+    held = {entry.position for entry in stored.entries}
+    missing = [position for position in reading.unreadable if position > start and position not in held]
+    return max(start, min([max(stored.last_position, reading.last), *(at - 1 for at in missing)]))

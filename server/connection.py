@@ -13,54 +13,54 @@ from collections.abc import Callable, Iterator
 
 from crdt.dialects import Dialect
 from crdt.document import DocumentBroken
+from crdt.effects import Effect, SendDiff
 from crdt.errors import CloseCode, ProtocolError
-from crdt.messages import AwarenessUpdate, Message, SyncStatus
-from crdt.session import UNANSWERED_LIMIT, Effect, SendDiff, Session
+from crdt.messages import AwarenessUpdate, Message
+from crdt.session import Session
 from crdt.state_vector import StateVector
 from server.health import Health
 from server.member import PauseReason
 from server.room import Room
-from server.transport import Frame, Transport
+from server.slices import SLICE_S
+from server.transport import Frame, Transport, frame_of
 
 __all__ = ["Connection"]
 
 logger = logging.getLogger("cowrite.connection")
 
-INGEST_SLICE_S = 0.005
-"""How long a large update may keep the loop to itself."""
-
 TURN_BYTES, MESSAGE_BYTES = 65_536, 300
 """What is taken before others have their turn, and what a message costs beyond its bytes: 5 to 10 ms."""
 
 _numbers = itertools.count(1)
+_OnLeft = Callable[["Connection"], None]
+_NO_REASONS: frozenset[PauseReason] = frozenset()  # shared, for an empty one takes 216 bytes
 
 
 class Connection:
-    """A member of a room, and the sink of its transport."""
+    """A member of a room, and the sink of its transport; ``on_left`` hears when it has left the room."""
 
-    def __init__(self, transport: Transport, room: Room, dialect: Dialect, health: Health) -> None:
+    def __init__(
+        self, transport: Transport, room: Room, dialect: Dialect, health: Health, on_left: _OnLeft
+    ) -> None:
         self.number = next(_numbers)
         """Names the connection in the log and in the presence table; never used twice."""
         self.session = Session(self.number, room.document, room.presence.awareness)
-        self.write: Callable[[Frame], None] = transport.write
-        self._transport = transport
-        self._room = room
+        self.room = room
+        self.transport = transport
         self._dialect = dialect
         self._health = health
+        self._on_left = on_left
         self._loop = asyncio.get_running_loop()
-        self._pauses: set[PauseReason] = set()
-        self._backlog: deque[Message] = deque()
+        self._pauses = _NO_REASONS
+        self._backlog: deque[Message] | None = None  # an empty one takes 760 bytes
         """The rest of a frame with several messages, while paused: no more than that frame."""
         self._ingesting: Iterator[list[Effect]] | None = None
-        self._acks: deque[tuple[int, bytes]] = deque(maxlen=UNANSWERED_LIMIT)
         self._asked: StateVector | None = None
         """The sync step 1 that came while it was behind: the latest is answered when it has drained."""
         self._turn_bytes = TURN_BYTES
         self._is_open = True
         self._departure: bool | None = None
         """Whether the connection, which is lost, ended cleanly."""
-        self.left = asyncio.Event()
-        """Set when it has left the room."""
 
     def message_received(self, payload: bytes) -> None:
         """Take one frame."""
@@ -68,14 +68,13 @@ class Connection:
             return
         try:
             messages = self._dialect.decode(payload)
-        except ProtocolError as error:
-            self._log_and_close(error.code, str(error))
-            return
-        if len(messages) == 1 and not self._backlog and not self._pauses:
-            self._receive(messages[0])
-        else:
-            self._backlog.extend(messages)
-            self._process_backlog()
+            if len(messages) == 1 and not self._backlog and not self._pauses:
+                self.room.perform(self, self.session.receive(messages[0], self._loop.time()))
+            else:
+                self._backlog = deque((*(self._backlog or ()), *messages))
+                self._process_backlog()
+        except (ProtocolError, DocumentBroken) as error:
+            self._refuse(error)
         self._turn_bytes -= len(payload) + MESSAGE_BYTES
         if self._turn_bytes <= 0:
             self._turn_bytes = TURN_BYTES
@@ -89,7 +88,7 @@ class Connection:
     def pause_writing(self) -> None:
         """Fall behind: the write budget is exceeded (R6)."""
         self._health.fall_behind(self._loop.time())
-        self._room.fall_behind(self)
+        self.room.fall_behind(self)
 
     def resume_writing(self) -> None:
         """Catch up with all that was missed."""
@@ -99,7 +98,7 @@ class Connection:
             self._catch_up()
 
     def _catch_up(self) -> None:
-        self._room.catch_up(self)
+        self.room.catch_up(self)
         if self._asked is not None:
             asked, self._asked = self._asked, None
             self._perform(lambda: [SendDiff(asked)])
@@ -109,6 +108,11 @@ class Connection:
         self._departure = clean
         self._leave_when_done()
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the connection is lost, and not all that was received from it is taken."""
+        return self._departure is not None and self in self.room.members
+
     def _leave_when_done(self) -> None:
         is_busy = self._is_open and (self._ingesting is not None or bool(self._backlog))
         if self._departure is not None and not is_busy:
@@ -116,35 +120,41 @@ class Connection:
 
     def leave(self, *, clean: bool) -> None:
         """Leave the room at once; idempotent."""
-        if self in self._room.members:
+        if self in self.room.members:
             self._is_open = False
-            self._backlog.clear()
+            self._backlog = None
             self._ingesting = None
-            self._room.leave(self, clean=clean)
-            self.left.set()
+            self.room.leave(self, clean=clean)
+            self._on_left(self)
 
     def _process_backlog(self) -> None:
         while self._backlog and not self._pauses and self._is_open:
             self._receive(self._backlog.popleft())
+        if not self._backlog:
+            self._backlog = None
 
     def _receive(self, message: Message) -> None:
         self._perform(lambda: self.session.receive(message, self._loop.time()))
 
     def _perform(self, take: Callable[[], list[Effect]]) -> None:
         try:
-            self._room.perform(self, take())
-        except ProtocolError as error:
+            self.room.perform(self, take())
+        except (ProtocolError, DocumentBroken) as error:
+            self._refuse(error)
+
+    def _refuse(self, error: ProtocolError | DocumentBroken) -> None:
+        if isinstance(error, ProtocolError):
             self._log_and_close(error.code, str(error))
-        except DocumentBroken as error:
+        else:
             self._log_and_close(CloseCode.MALFORMED, str(error))
-            self._room.owner.broken(self._room)
+            self.room.owner.broken(self.room)
 
     def send(self, frame: Frame) -> None:
         """Send to this peer alone; a peer that is behind and asks for more and more is closed."""
         if self._health.is_flooded(len(frame)):
             self.close(CloseCode.OVERLOADED)
         else:
-            self.write(frame)
+            self.transport.write(frame)
 
     def answer(self, state_vector: StateVector) -> None:
         """Send what a peer with ``state_vector`` lacks, now or when it has drained."""
@@ -152,21 +162,11 @@ class Connection:
             self._asked = state_vector
         else:
             try:
-                self._room.answer(self, state_vector)
+                self.room.answer(self, state_vector)
             except DocumentBroken:
                 # Not this peer's fault: it comes back and finds the document loaded anew.
                 self.close(CloseCode.RESTART)
-                self._room.owner.broken(self._room)
-
-    def acknowledge(self, due: int, payload: bytes) -> None:
-        """Send ``payload`` back when ``stored`` reaches ``due``."""
-        self._acks.append((due, payload))
-
-    def stored(self, durable: int) -> bool:
-        """Send the acknowledgements that have become due; tell whether others wait."""
-        while self._acks and self._acks[0][0] <= durable:
-            self.send(Frame(self._dialect.encode(SyncStatus(self._acks.popleft()[1]))))
-        return bool(self._acks)
+                self.room.owner.broken(self.room)
 
     def retry(self) -> None:
         """Try again what the session holds back."""
@@ -180,7 +180,7 @@ class Connection:
         self._loop.call_soon(self._ingest_slice)
 
     def _ingest_slice(self) -> None:
-        ends_at = time.monotonic() + INGEST_SLICE_S
+        ends_at = time.monotonic() + SLICE_S
         while self._ingesting is not None and self._is_open:
             if time.monotonic() > ends_at:
                 self._loop.call_soon(self._ingest_slice)
@@ -202,45 +202,47 @@ class Connection:
         if reason is PauseReason.RELOAD and self._ingesting is not None:
             # What was taken of it went into the document that is given up: the peer sends it again.
             self.close(CloseCode.RESTART)
-        self._pauses.add(reason)
-        self._transport.pause_reading()
+        self._pauses |= {reason}
+        self.transport.pause_reading()
 
     def resume(self, reason: PauseReason) -> None:
         """End one reason; idempotent."""
-        self._pauses.discard(reason)
+        self._pauses -= {reason}
         if reason is PauseReason.RELOAD and self._is_open and not self._health.is_behind:
             self._catch_up()
         self._process_backlog()
         if not self._pauses:
-            self._transport.resume_reading()
+            self.transport.resume_reading()
         self._leave_when_done()
 
     def close(self, code: CloseCode) -> None:
         """Close the connection with a code and its fixed phrase; idempotent."""
         if self._is_open:
             self._is_open = False
-            self._transport.close(code, code.phrase)
+            self.transport.close(code, code.phrase)
             self._leave_when_done()
 
     def _log_and_close(self, code: CloseCode, reason: str) -> None:
         if self._is_open:
-            fields = {"document": self._room.name, "connection": self.number, "code": int(code)}
+            fields = {"document": self.room.name, "connection": self.number, "code": int(code)}
             logger.warning("refused: %s", reason, extra=fields)
             self.close(code)
 
     def tick(self, now: float) -> None:
         """Look after the connection: ping, keepalive, a dead or a stuck peer (T5)."""
-        if self._transport.take_activity() or self._transport.is_reading_paused:
+        if self.transport.take_activity() or self.transport.is_reading_paused:
             self._health.hear(now)
-        self._health.measure(now, self._transport.unsent_bytes)
         if self._health.is_dead(now):
-            self._transport.abort()
-        elif self._health.is_stuck(now):
-            self._log_and_close(CloseCode.OVERLOADED, "took nothing for too long")
-        else:
-            if self._health.wants_ping(now):
-                self._transport.ping()
-            if self._health.wants_keepalive(now, self._room.fanned_out_at):
-                self.write(Frame(self._dialect.encode(AwarenessUpdate(b"\x00"))))
-            if self.session.waits:
-                self.retry()
+            self.transport.abort()
+            return
+        if self._health.is_behind:
+            self._health.measure(now, self.transport.unsent_bytes)
+            if self._health.is_stuck(now):
+                self._log_and_close(CloseCode.OVERLOADED, "took nothing for too long")
+                return
+        if self._health.wants_ping(now):
+            self.transport.ping()
+        if self._health.wants_keepalive(now, self.room.fanned_out_at):
+            self.transport.write(frame_of(self._dialect.encode(AwarenessUpdate(b"\x00"))))
+        if self.session.waits:
+            self.retry()

@@ -19,6 +19,7 @@ from server.names import BadName, document_name
 from server.node import Node
 from server.room import Room
 from server.storage import DocumentUnreadable, StoreUnavailable
+from server.transport import Transport
 from server.transport.asgi import open_transport
 
 __all__ = ["DocumentEndpoint"]
@@ -42,24 +43,26 @@ class DocumentEndpoint:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._served = 0
-        """WebSockets at this moment, those that wait for their document included."""
+        self._coming = 0
+        """WebSockets that wait for their document."""
+        self._on_left = node.forget
+        """One for all: a bound method is 80 bytes."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one WebSocket until it ends."""
+        """Serve one WebSocket: until it ends, or until it lives on without the server's call."""
         await receive()
         # A client that offers subprotocols fails the handshake unless one is chosen.
         offered = scope["subprotocols"]
         await send({"type": "websocket.accept", "subprotocol": offered[0] if offered else None})
-        self._served += 1
         try:
-            await self._serve(self._admit(scope), scope, receive, send)
+            room = await self._acquire(self._admit(scope))
         except Refused as refused:
             fields = {"path": scope["path"][:PATH_SHOWN], "code": int(refused.code)}
             logger.warning("refused: %s", refused, extra=fields)
             await send({"type": "websocket.close", "code": refused.code, "reason": refused.code.phrase})
-        finally:
-            self._served -= 1
+            return
+        budget_bytes = self._node.settings.write_budget_bytes
+        await self._serve(room, open_transport(scope, receive, send, budget_bytes))
 
     def _admit(self, scope: Scope) -> str:
         headers = Headers(scope=scope)
@@ -67,7 +70,7 @@ class DocumentEndpoint:
             raise Refused(CloseCode.FORBIDDEN, f"foreign origin {headers['origin'][:100]!r}")
         if self._node.is_draining:
             raise Refused(CloseCode.RESTART, "stopping")
-        if self._served > self._node.settings.max_connections:
+        if self._coming + len(self._node.connections) >= self._node.settings.max_connections:
             raise Refused(CloseCode.OVERLOADED, "too many connections")
         try:
             return document_name(scope["path_params"]["document"])
@@ -75,31 +78,24 @@ class DocumentEndpoint:
             raise Refused(CloseCode.MALFORMED, str(error)) from error
 
     async def _acquire(self, name: str) -> Room:
+        self._coming += 1
         try:
             return await self._node.rooms.acquire(name)
         except (StoreUnavailable, DocumentUnreadable, BusUnavailable) as error:
             raise Refused(CloseCode.UNREADABLE, str(error)) from error
-
-    async def _serve(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
-        room = await self._acquire(name)
-        try:
-            await self._serve_in(room, scope, receive, send)
         finally:
-            self._node.rooms.release(room)
+            self._coming -= 1
 
-    async def _serve_in(self, room: Room, scope: Scope, receive: Receive, send: Send) -> None:
-        settings = self._node.settings
-        transport = open_transport(scope, receive, send, settings.write_budget_bytes)
-        health = Health(asyncio.get_running_loop().time(), settings.slow_client_s)
-        connection = Connection(transport, room, self._node.dialect, health)
+    async def _serve(self, room: Room, transport: Transport) -> None:
+        health = Health(asyncio.get_running_loop().time(), self._node.settings.slow_client_s)
+        connection = Connection(transport, room, self._node.dialect, health, self._on_left)
         self._node.connections.add(connection)
-        room.join(connection)
         try:
+            room.join(connection)
             await transport.serve(connection)
-            await connection.left.wait()
-        finally:
-            self._node.connections.discard(connection)
+        except BaseException:
             connection.leave(clean=False)
+            raise
 
 
 def _is_allowed(headers: Headers, allowed: tuple[str, ...]) -> bool:

@@ -1,20 +1,25 @@
 """Brings what other nodes append to a document into its room: in order, without holes.
 
-The doorbell tells quickly and may miss; the stream is the truth and is read whenever the positions leave
-a doubt. A gap that the stream no longer holds is filled from the store; a stream that was lost with
-Redis is filled again from this room (references/protocol.md, B3–B7).
+The doorbell tells quickly and may miss; the stream is the truth. A gap that it no longer holds is filled from
+the store, and a stream that was lost from this room (references/protocol.md, B3–B7).
 """
 
 import asyncio
 import logging
 import random
+from collections import deque
+from collections.abc import Iterator
 
+from crdt.coverage import make_up
 from crdt.document import DocumentBroken
 from crdt.errors import ProtocolError
 from crdt.update import Update
 from server.bus import Bus, BusEntry, BusUnavailable, Position, birth_of, follows
+from server.missing import Missing
 from server.room import Room
-from server.storage import DocumentUnreadable, Store, StoreUnavailable
+from server.slices import in_slices
+from server.storage import DocumentUnreadable, Store, Stored, StoreUnavailable
+from server.tasks import Tasks
 
 __all__ = ["Follower"]
 
@@ -25,31 +30,60 @@ RETRY_MIN_S, RETRY_MAX_S = 0.1, 2.0
 REPUBLISH_WITHIN_S = 1.0
 """All nodes notice a lost stream at once; they fill it again one after another."""
 
+AT_ONCE_BYTES = 16_384
+"""A larger entry that the doorbell brings is read from the stream, and taken in slices (L6)."""
+
 
 class Follower:
-    """The listener of one room, until it is closed."""
+    """The listener of one room, from ``begin`` until it is closed.
+
+    ``filling`` is held by the one of the node's followers that fills its stream again (B6).
+    """
 
     def __init__(
-        self, room: Room, store: Store, bus: Bus, position: Position, tasks: asyncio.TaskGroup
+        self,
+        room: Room,
+        store: Store,
+        bus: Bus,
+        position: Position,
+        tasks: Tasks,
+        filling: asyncio.Lock,
+        *,
+        known: Position,
     ) -> None:
         self.position = position
-        """Up to which the room has everything."""
+        """Up to which the room has everything that the stream had."""
+        self._known = known
+        """What the stream had reached when the room was loaded; 0 once it was read."""
+        self.has_to_publish = False
+        """Whether the stream was lost, and this room has not filled it again."""
         self._room = room
         self._store = store
         self._bus = bus
         self._tasks = tasks
         self._reading: asyncio.Task[None] | None = None
-        self._is_in_doubt = False
+        self._filling = filling
+        self._is_in_doubt = self._reads_all = self._is_reading = False
+        self._has_begun = self._is_closed = False
+        self._out_of_doubt: asyncio.Event | None = None
+        self._missing: Missing | None = None
 
     def entry_arrived(self, entry: BusEntry) -> None:
         """Take an entry where it follows; read the stream where it does not."""
         if entry.position <= self.position:
             return
-        if self._reading is None and follows(entry.position, self.position):
-            self._take(entry.update)
+        is_next = self._has_begun and not self._is_reading and follows(entry.position, self.position)
+        if is_next and len(entry.update) <= AT_ONCE_BYTES:
+            self._take_at_once(entry.update)
             self.position = entry.position
         else:
             self.doubt()
+
+    def _take_at_once(self, update: bytes) -> None:
+        try:
+            deque(self._steps(update), maxlen=0)
+        except DocumentBroken:
+            self._room.owner.broken(self._room)  # ``start_over`` follows.
 
     def presence_arrived(self, node: str, update: bytes) -> None:
         """Pass on what another node tells of its connections."""
@@ -60,78 +94,157 @@ class Follower:
 
     async def hear_everybody(self) -> None:
         """Take what the other nodes keep of their presence; raises ``BusUnavailable``."""
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
         living = await self._bus.living_nodes()
-        everybody = await self._bus.presence(self._room.name)
+        kept = await self._bus.presence(self._room.name)
         try:
-            self._room.presence.hear_all(everybody, living, asyncio.get_running_loop().time())
+            self._room.presence.hear_all(kept, living, asked_at, loop.time())
         except ProtocolError as error:
             logger.error("bad presence: %s", error, extra={"document": self._room.name})
 
-    def doubt(self) -> None:
+    def doubt(self, *, from_beginning: bool = False) -> None:
         """Read the stream from the latest position known, once more if that is under way."""
         self._is_in_doubt = True
-        if self._reading is None:
+        self._reads_all |= from_beginning
+        if self._has_begun and not self._is_closed and self._reading is None:
             self._reading = self._tasks.create_task(self._read())
 
     async def complete(self) -> None:
-        """Take all that the stream holds now, once; raises ``BusUnavailable`` and what the store raises."""
-        await self._read_once()
+        """Take all that the stream holds now, once.
 
-    def start_over(self, position: Position) -> None:
-        """Follow from ``position``, for the document was loaded anew."""
+        Raises ``BusUnavailable``, what the store raises, and ``DocumentBroken``: then the document has to be
+        loaded anew, and the entry that yrs failed at will be skipped.
+        """
+        known = self._known
+        await self._read_once()
+        # Others who have all that the stream has do not see that it lost what the store has (B6).
+        self.has_to_publish = self.position < known
+
+    def begin(self) -> None:
+        """Follow from now on: the room is known to its owner, and can be loaded anew."""
+        self._has_begun = True
+        if self._is_in_doubt or self.has_to_publish:
+            self.doubt()
+
+    def start_over(self, position: Position, known: Position) -> None:
+        """Follow from ``position``, for the document was loaded anew; ``known`` as at the beginning."""
+        self._stop()  # What is being read belongs to the former document, and so does the position after it.
         self.position = position
+        self._known = known
         self.doubt()
+        if self._missing is not None:
+            self._missing.start_over()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the room has what the stream has, and nothing of it was lost; True when closed."""
+        is_busy = self._is_in_doubt or self.has_to_publish or self._reading is not None
+        return self._is_closed or not is_busy
+
+    async def settle(self) -> None:
+        """Wait until it is settled."""
+        while not self.is_settled:
+            self._out_of_doubt = self._out_of_doubt or asyncio.Event()
+            await self._out_of_doubt.wait()
 
     def close(self) -> None:
         """Read nothing more; idempotent."""
+        self._is_closed = True
+        self._stop()
+        if self._missing is not None:
+            self._missing.close()
+        self._leave_doubt()
+
+    def _stop(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
+            self._reading = None
+
+    def _leave_doubt(self) -> None:
+        if self._out_of_doubt is not None:
+            self._out_of_doubt.set()
+        self._out_of_doubt = None
 
     async def _read(self) -> None:
         delay_s = RETRY_MIN_S
-        while self._is_in_doubt:
-            self._is_in_doubt = False
+        while self._is_in_doubt or self.has_to_publish:
+            reads_all, self._is_in_doubt = self._reads_all, False
             try:
-                if await self._read_once():
-                    await self._fill_again()
-                await self.hear_everybody()
+                await self._catch_up()
                 delay_s = RETRY_MIN_S
-            except (BusUnavailable, StoreUnavailable, DocumentUnreadable) as error:
-                logger.warning("cannot follow now: %s", error, extra={"document": self._room.name})
+            except DocumentBroken:
+                self._room.owner.broken(self._room)  # ``start_over`` follows.
+                break
+            except Exception as error:
+                # Even a bug must not end the following: edits would be taken and heard by nobody.
+                is_known = isinstance(error, (BusUnavailable, StoreUnavailable, DocumentUnreadable))
+                extra = {"document": self._room.name}
+                logger.warning("cannot follow now: %s", error, extra=extra, exc_info=not is_known)
                 self._is_in_doubt = True
+                self._reads_all |= reads_all
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, RETRY_MAX_S)
         self._reading = None
+        self._leave_doubt()
 
-    async def _read_once(self) -> bool:
-        """Take what the stream holds after ``position``; tell whether it lost what this room may have."""
-        reading = await self._bus.read(self._room.name, self.position)
-        if not reading.is_gapless:
+    async def _catch_up(self) -> None:
+        self._is_reading = True  # What rings meanwhile has to wait.
+        try:
+            await self._read_once()
+            if self.has_to_publish:
+                await self._fill_again()
+        finally:
+            self._is_reading = False
+        await self.hear_everybody()
+
+    async def _read_once(self) -> None:
+        """Take what the stream holds after ``position``; note if it lost what this room may have."""
+        position, after = self.position, Position(0) if self._reads_all else self.position
+        self._reads_all = False
+        reading = await self._bus.read(self._room.name, after)
+        went_back = reading.last < max(position, self._known)
+        if went_back:
+            # What was appended since lies below what this room had seen (B6).
+            reading = await self._bus.read(self._room.name, Position(0))
+        if went_back or not reading.is_gapless:
             await self._complete_from_store()
-        was_lost = not reading.is_gapless and (
-            birth_of(reading.last) != birth_of(self.position) or reading.last < self.position
-        )
-        for entry in reading.entries:
-            self._take(entry.update)
-        self.position = max(self.position, reading.last)
-        return was_lost
+        was_reborn = not reading.is_gapless and birth_of(reading.last) != birth_of(position)
+        await in_slices(step for entry in reading.entries for step in self._steps(entry.update))
+        self.position = reading.last if went_back else max(self.position, reading.last)
+        self._known = Position(0)
+        if reading.unreadable:
+            self._miss(reading.unreadable)
+        self.has_to_publish |= went_back or was_reborn
 
     async def _fill_again(self) -> None:
         logger.warning("the stream was lost, publishing the document", extra={"document": self._room.name})
         await asyncio.sleep(random.uniform(0, REPUBLISH_WITHIN_S))
-        self._room.republish()
+        async with self._filling:
+            await self._room.log_has_room()
+            await self._read_once()
+            reading = await self._bus.read(self._room.name, Position(0))
+            held = (entry.update for entry in reading.entries)
+            # Another node may have been faster.
+            if not (reading.is_gapless and make_up(held, self._room.document)):
+                self._room.republish()
+        self.has_to_publish = False
 
-    async def _complete_from_store(self) -> None:
+    def _miss(self, unreadable: frozenset[Position]) -> None:
+        self._missing = self._missing or Missing(self._room, self._complete_from_store, self._tasks)
+        self._missing.ask(unreadable)
+
+    async def _complete_from_store(self) -> Stored:
         stored = await self._store.load(self._room.name)
-        if stored.snapshot is not None:
-            self._take(stored.snapshot.update)
-        for entry in stored.entries:
-            self._take(entry.update)
+        held = [entry.update for entry in stored.entries]
+        updates = held if stored.snapshot is None else [stored.snapshot.update, *held]
+        await in_slices(step for update in updates for step in self._steps(update))
+        return stored
 
-    def _take(self, update: bytes) -> None:
+    def _steps(self, update: bytes) -> Iterator[None]:
+        """Take an update in steps; raises ``DocumentBroken``."""
         try:
-            self._room.take_relayed(Update(update))
+            yield from self._room.relay.take(Update(update))
         except ProtocolError as error:
             logger.error("skipped a bad entry: %s", error, extra={"document": self._room.name})
-        except DocumentBroken:
-            self._room.owner.broken(self._room)
+        yield

@@ -6,10 +6,14 @@ Stock clients drop a connection on which no application message came for 30 s, w
 
 __all__ = ["Health"]
 
-PING_AFTER_S = 10.0
-"""Silence after which a ping is sent."""
-DEAD_AFTER_S = 19.0
-"""Silence after which the peer is dead: with a look every second, noticed within 20 s."""
+LOOK_S = 2.5
+"""How often somebody looks after a connection."""
+PING_AFTER_S = 7.5
+"""Silence after which a ping is sent: at most 10 s."""
+DEAD_AFTER_S = 17.0
+"""Silence after which the peer is dead: noticed within 20 s."""
+ANSWER_S = 5.0
+"""How long it had a ping to answer by then, however late somebody looked."""
 KEEPALIVE_AFTER_S = 15.0
 """Time without any message to the peer after which an empty one is sent."""
 FLOOD_LIMIT_BYTES = 1_048_576
@@ -19,11 +23,22 @@ FLOOD_LIMIT_BYTES = 1_048_576
 class Health:
     """What is known of one peer's connection."""
 
-    __slots__ = ("_asked_bytes", "_behind_since", "_heard_at", "_kept_at", "_pinged_at", "_slow_s", "_unsent")
+    __slots__ = (
+        "_asked_at",
+        "_asked_bytes",
+        "_behind_since",
+        "_heard_at",
+        "_kept_at",
+        "_pinged_at",
+        "_slow_s",
+        "_unsent",
+    )
 
     def __init__(self, now: float, slow_s: float) -> None:
         self._slow_s = slow_s
         self._heard_at = self._kept_at = self._pinged_at = now
+        self._asked_at: float | None = None
+        """When the first ping since was sent."""
         self._behind_since: float | None = None
         self._asked_bytes = 0
         self._unsent = 0
@@ -31,16 +46,19 @@ class Health:
     def hear(self, now: float) -> None:
         """Note that bytes came, or that it is we who do not read."""
         self._heard_at = now
+        self._asked_at = None
 
     def is_dead(self, now: float) -> bool:
-        """Whether nothing was heard for too long."""
-        return now - self._heard_at >= DEAD_AFTER_S
+        """Whether nothing was heard for too long, not even the answer to a ping."""
+        is_unanswered = self._asked_at is not None and now - self._asked_at >= ANSWER_S
+        return is_unanswered and now - self._heard_at >= DEAD_AFTER_S
 
     def wants_ping(self, now: float) -> bool:
         """Whether it is time to ask for a sign of life; true once for each time it is."""
         if now - max(self._heard_at, self._pinged_at) < PING_AFTER_S:
             return False
         self._pinged_at = now
+        self._asked_at = self._asked_at or now
         return True
 
     def wants_keepalive(self, now: float, written_at: float) -> bool:

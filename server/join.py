@@ -8,8 +8,8 @@ from crdt.dialects import Dialect
 from crdt.document import Document, merge
 from crdt.messages import SyncStep2, SyncUpdate
 from crdt.state_vector import StateVector
-from crdt.update import Update
-from server.transport import Frame
+from crdt.update import EMPTY_UPDATE, Update
+from server.transport import Frame, frame_of
 
 __all__ = ["JoinCache"]
 
@@ -73,10 +73,12 @@ class JoinCache:
             return [frame]
         update = self._document.diff(state_vector)
         if state_vector == _EMPTY_STATE and len(update) > SMALL_BYTES:
-            self._base = Frame(self._dialect.encode(SyncUpdate(update)))
+            self._base = frame_of(self._dialect.encode(SyncUpdate(update)))
             return self._base_and_tail(self._base)
-        frame = Frame(self._dialect.encode(SyncStep2(update)))
-        self._keep_diff(state_vector, frame)
+        frame = frame_of(self._dialect.encode(SyncStep2(update)))
+        if update != EMPTY_UPDATE:
+            # Else it is as soon made as found, and 500 bytes for each document that nobody has written.
+            self._keep_diff(state_vector, frame)
         return [frame]
 
     def _keep_diff(self, state_vector: StateVector, frame: Frame) -> None:
@@ -94,7 +96,7 @@ class JoinCache:
     def _base_and_tail(self, base: Frame) -> list[Frame]:
         tail = merge(self._tail)
         self._tail = [tail] if self._tail else []
-        return [base, Frame(self._dialect.encode(SyncStep2(tail)))]
+        return [base, frame_of(self._dialect.encode(SyncStep2(tail)))]
 
     def expire(self, now: float) -> None:
         """Drop what nobody asked for lately."""

@@ -44,7 +44,7 @@ class Loaded:
     """The highest position ever given out."""
     tail: Tail
     snapshot_position: int
-    """Up to which the snapshot holds everything."""
+    """Up to which this lacks nothing that the stream had (``Snapshot.position``)."""
 
 
 async def load(store: Store, name: str) -> Loaded:

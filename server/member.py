@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from enum import Enum, auto
 from typing import Protocol
 
+from crdt.effects import Effect
 from crdt.errors import CloseCode
-from crdt.session import Effect, Session
+from crdt.session import Session
 from crdt.state_vector import StateVector
 from server.fan_out import Reader
 from server.transport import Frame
@@ -36,12 +37,6 @@ class Member(Reader, Protocol):
 
     def answer(self, state_vector: StateVector) -> None:
         """Bring the member from ``state_vector`` up to date, now or when it has drained."""
-
-    def acknowledge(self, due: int, payload: bytes) -> None:
-        """Send ``payload`` back when ``stored`` reaches ``due``."""
-
-    def stored(self, durable: int) -> bool:
-        """Learn how many of the room's entries are durable; tell whether anything still waits."""
 
     def retry(self) -> None:
         """Try again what the session holds back."""

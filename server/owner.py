@@ -14,6 +14,9 @@ class Owner(Protocol):
     def broken(self, room: "Room") -> None:
         """Learn that yrs failed and the document has to be loaded anew."""
 
+    def incomplete(self, room: "Room") -> None:
+        """Learn that something that was read had to be dropped, and could enter the document by now."""
+
     def failed(self, room: "Room") -> None:
         """Learn that the room cannot go on: something accepted will neither be logged nor fanned out."""
 

@@ -3,14 +3,22 @@
 Changes are collected and taken once a flush, the latest entry of each client (references/protocol.md, R5).
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from crdt.awareness import Awareness, Heard
+from crdt.awareness_entries import NODE_LIMIT, NODE_LIMIT_BYTES
 
 __all__ = ["Presence"]
 
+TIMER_SLACK_S = 0.005
+"""uvloop's timers may come a millisecond early."""
+
 NOBODY = b"\x00"
 """An awareness update of no clients."""
+
+COUNT_BYTES = 8
+"""What an awareness update takes beside its entries at most."""
 
 
 class Presence:
@@ -19,7 +27,15 @@ class Presence:
     ``announce`` is called when members have something to hear, ``publish`` when other nodes have.
     """
 
-    __slots__ = ("_announce", "_nodes", "_publish", "_unannounced", "_unpublished", "awareness")
+    __slots__ = (
+        "_announce",
+        "_nodes",
+        "_publish",
+        "_unannounced",
+        "_unpublished",
+        "_withdrawal",
+        "awareness",
+    )
 
     def __init__(self, announce: Callable[[], None], publish: Callable[[], None]) -> None:
         self.awareness = Awareness()
@@ -29,6 +45,7 @@ class Presence:
         self._unpublished: dict[int, None] = {}
         self._nodes: dict[str, int] = {}
         """The peer that stands for each other node in the table: below zero."""
+        self._withdrawal: asyncio.TimerHandle | None = None
 
     def changed(self, clients: Sequence[int]) -> None:
         """Note what a connection of this node brought about."""
@@ -45,19 +62,36 @@ class Presence:
         if gone := self.awareness.expire(now):
             self.changed(gone)
 
+    def withdraw_in_time(self) -> None:
+        """Have everybody whose connection broke withdrawn as soon as the grace is over."""
+        leaves_at = self.awareness.next_leave if self._withdrawal is None else None
+        if leaves_at is not None:
+            at = leaves_at + TIMER_SLACK_S
+            self._withdrawal = asyncio.get_running_loop().call_at(at, self._withdraw)
+
+    def _withdraw(self) -> None:
+        self._withdrawal = None
+        self.expire(asyncio.get_running_loop().time())
+        self.withdraw_in_time()
+
     def hear_node(self, node: str, update: bytes, now: float) -> None:
         """Take what another node tells of its own connections; raises ``ProtocolError``."""
-        peer = self._nodes.setdefault(node, -1 - len(self._nodes))
-        self._heard(self.awareness.receive_relayed(update, peer, now))
+        self._heard(self.awareness.receive_relayed(update, self._peer_of(node), now))
 
-    def hear_all(self, everybody: Mapping[str, bytes], living: Collection[str], now: float) -> None:
-        """Take all that the other nodes keep, after something may have been missed.
+    def hear_all(
+        self, kept: Mapping[str, bytes], living: Collection[str], asked_at: float, now: float
+    ) -> None:
+        """Take all that the other nodes keep, asked for at ``asked_at`` as something may have been missed.
 
-        A node of ``living`` that is not among them has nobody here. Raises ``ProtocolError``.
+        A node of ``living`` that keeps nothing has nobody here. Raises ``ProtocolError``.
         """
-        for node in {*everybody, *(node for node in self._nodes if node in living)}:
-            peer = self._nodes.setdefault(node, -1 - len(self._nodes))
-            self._heard(self.awareness.receive_whole(everybody.get(node, NOBODY), peer, now))
+        nodes = {*kept, *(node for node in self._nodes if node in living)}
+        by_peer = {self._peer_of(node): kept.get(node, NOBODY) for node in nodes}
+        self._heard(self.awareness.receive_kept(by_peer, asked_at, now))
+        self.withdraw_in_time()
+
+    def _peer_of(self, node: str) -> int:
+        return self._nodes.setdefault(node, -1 - len(self._nodes))
 
     def _heard(self, heard: Heard) -> None:
         if heard.changed:
@@ -70,30 +104,55 @@ class Presence:
         """Withdraw, after the grace, who was here through a node that has died and does not come back."""
         if node in self._nodes:
             self.awareness.leave(self._nodes[node], now, clean=False)
+            self.withdraw_in_time()
 
-    def take_for_members(self) -> bytes | None:
-        """Return what the members have not heard, None if that is nothing."""
+    def take_for_members(self) -> list[bytes]:
+        """Return the updates with what the members have not heard."""
+        if not self._unannounced:
+            return []
         unannounced, self._unannounced = self._unannounced, {}
-        return self.awareness.encode(unannounced) if unannounced else None
+        return self.awareness.encode_parts(unannounced)
 
     def take_for_nodes(self) -> tuple[Iterable[int], bytes, bytes]:
         """Return the clients of whom other nodes have not heard, their entries, and who is here through this
         node; ``give_back`` the clients where they cannot be told.
+
+        What is too much for other nodes to take at once (A3) is told another time.
         """
-        unpublished, self._unpublished = self._unpublished, {}
+        told = self._fitting(self._unpublished)
+        for client in told:
+            del self._unpublished[client]
+        if self._unpublished:
+            self._publish()
+        return told, self.awareness.encode(told), self.here()
+
+    def here(self) -> bytes:
+        """Return who is here through this node, nothing at all for nobody.
+
+        Where that is too much for other nodes (A3), the largest are left out: stock clients are small.
+        """
         local = self.awareness.claimed_by(lambda peer: peer > 0)
-        return (
-            unpublished,
-            self.awareness.encode(unpublished),
-            self.awareness.encode(local) if local else b"",
-        )
+        kept = self._fitting(local)
+        if len(kept) < len(local):
+            kept = self._fitting(sorted(local, key=self.awareness.size_of))
+        return self.awareness.encode(kept) if kept else b""
+
+    def _fitting(self, clients: Iterable[int]) -> list[int]:
+        """As many of ``clients``, from the first, as one update to other nodes may hold."""
+        fitting: list[int] = []
+        left_bytes = NODE_LIMIT_BYTES - COUNT_BYTES
+        for client in clients:
+            left_bytes -= self.awareness.size_of(client)
+            if left_bytes < 0 or len(fitting) == NODE_LIMIT:
+                break
+            fitting.append(client)
+        return fitting
 
     def give_back(self, unpublished: Iterable[int]) -> None:
         """Have the other nodes told another time; bounded by the clients that the table remembers."""
         self._unpublished.update(dict.fromkeys(unpublished))
         self._publish()
 
-    def everybody(self) -> bytes | None:
-        """Return everybody who is here, None for nobody."""
-        present = self.awareness.present
-        return self.awareness.encode(present) if present else None
+    def everybody(self) -> list[bytes]:
+        """Return the updates with everybody who is here."""
+        return self.awareness.encode_parts(self.awareness.present)

@@ -12,16 +12,16 @@ in between and no lock is needed. Rules of the room (references/protocol.md, R1â
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import assert_never
 
-from crdt.awareness import GRACE_S
 from crdt.dialects import Dialect
-from crdt.document import Document, take_all
+from crdt.document import Document, DocumentBroken
+from crdt.effects import Accepted, Acknowledge, Announce, Discarded, Effect, Ingest, Reply, SendDiff
 from crdt.errors import CloseCode
 from crdt.messages import AwarenessUpdate, Message, SyncStatus, SyncUpdate
-from crdt.session import Accepted, Acknowledge, Announce, Discarded, Effect, Ingest, Reply, SendDiff
 from crdt.state_vector import StateVector
-from crdt.update import Update
+from crdt.update import EMPTY_UPDATE, Update
 from server.batch import Batch
 from server.fan_out import FanOut
 from server.join import JoinCache
@@ -29,10 +29,11 @@ from server.journal import Journal
 from server.loading import Loaded
 from server.member import Member, PauseReason
 from server.owner import Owner
-from server.pace import Pace
+from server.pace import PRESENCE_INTERVAL_S, Pace
 from server.presence import Presence
 from server.receipts import Receipts
-from server.transport import Frame
+from server.relay import Relay
+from server.transport import Frame, frame_of
 
 __all__ = ["Room"]
 
@@ -46,15 +47,17 @@ class Room:
         self.name = name
         self.owner = owner
         self.document = loaded.document
-        self.presence = Presence(lambda: self._pace.request(), lambda: owner.presence_changed(self))
-        self.members: set[Member] = set()
+        self._pace = Pace(self._flush)
+        self.presence = Presence(
+            partial(self._pace.request, PRESENCE_INTERVAL_S), lambda: owner.presence_changed(self)
+        )
+        self.members: dict[Member, None] = {}  # 64 bytes while it is empty, where a set takes 216
         self.position = loaded.position
         """Of the latest entry, where no bus gives positions."""
         self.tail = loaded.tail
         """What the log holds after the snapshot."""
         self.fanned_out_at = 0.0
         """When everybody was last written to, by the loop's clock."""
-        self._waiting = loaded.waiting
         self._journal = journal
         self._dialect = dialect
         self._loop = asyncio.get_running_loop()
@@ -64,25 +67,23 @@ class Room:
         self._relayed = Batch()
         """Entries of other nodes: they are sent, not logged again."""
         self._receipts = Receipts()
-        self._holding: set[Member] = set()
-        self._pace = Pace(self._flush)
-        self._is_suspended = False
+        self.relay = Relay(self, loaded.waiting)
 
     def join(self, member: Member) -> None:
         """Take in a member and open its session."""
-        self.members.add(member)
+        self.members[member] = None
         self._fan_out.add(member)
         self.perform(member, member.session.open())
 
     def leave(self, member: Member, *, clean: bool) -> None:
         """Let a member go; ``clean`` when its close frame came."""
-        self.members.discard(member)
-        self._holding.discard(member)
+        self.members.pop(member, None)
+        self.relay.forget(member)
         self._receipts.forget(member)
         self._fan_out.remove(member)
         self.perform(member, member.session.close(self._loop.time(), clean=clean))
         if not clean:
-            self._loop.call_later(GRACE_S, self.expire)
+            self.presence.withdraw_in_time()
 
     def fall_behind(self, member: Member) -> None:
         """Send nothing more to a member whose write budget is exceeded (R6)."""
@@ -93,20 +94,20 @@ class Room:
         had = self._fan_out.catch_up(member)
         if had is not None:
             self.answer(member, had)
-            if (everybody := self.presence.everybody()) is not None:
-                member.write(self._frame(AwarenessUpdate(everybody)))
+            for everybody in self.presence.everybody():
+                member.transport.write(self._frame(AwarenessUpdate(everybody)))
 
     def answer(self, member: Member, state_vector: StateVector) -> None:
         """Send what a peer with ``state_vector`` lacks; raises ``Malformed``."""
         for frame in self._joins.answer(state_vector, self._loop.time()):
-            member.write(frame)
+            member.transport.write(frame)
 
     def perform(self, member: Member, effects: Sequence[Effect]) -> None:
         """Carry out what a session returned."""
         for effect in effects:
             match effect:
                 case Accepted(update):
-                    self._accept(update)
+                    self.accept(update)
                     if self._journal.is_full:
                         member.pause(PauseReason.LOG)
                 case Announce(clients):
@@ -120,21 +121,19 @@ class Room:
                 case Ingest(steps):
                     member.ingest(steps)
                 case Discarded(size_bytes):
-                    logger.warning(
-                        "%r: dropped %d bytes that waited for edits unknown", self.name, size_bytes
-                    )
+                    logger.warning("%r: dropped %d bytes waiting for unknown edits", self.name, size_bytes)
                 case _:
                     assert_never(effect)
         if member.session.waits and member in self.members:
-            self._holding.add(member)
+            self.relay.hold(member)
 
-    def _accept(self, update: Update) -> None:
+    def accept(self, update: Update) -> None:
+        """Log and send what has entered the document."""
         self._receipts.begin()
         self._grow(update, self._batch)
 
     def _grow(self, update: Update, batch: Batch) -> None:
-        if self._holding or self._waiting:
-            self._loop.call_soon(self._retry)
+        self.relay.grown()
         batch.add(update)
         self._joins.extend(update)
         self._pace.request()
@@ -142,32 +141,27 @@ class Room:
     def _acknowledge(self, member: Member, payload: bytes) -> None:
         if self._receipts.ask(member, payload, len(self._batch)):
             member.send(self._frame(SyncStatus(payload)))
+        else:
+            self._journal.hurry()
 
-    def take_relayed(self, update: Update) -> None:
-        """Take an entry of another node; raises ``ProtocolError`` and ``DocumentBroken``."""
-        if self._is_suspended:
-            # The stream is read again once the document has been replaced.
-            return
-        intake = self.document.intake(update)
-        for part in intake.run():
-            self._grow(part, self._relayed)
-        if intake.rest is not None:
-            self._waiting.append(intake.rest)
+    def pass_on(self, update: Update) -> None:
+        """Send what has entered the document from another node."""
+        self._grow(update, self._relayed)
+
+    async def log_has_room(self) -> None:
+        """Wait while too much waits for the disk."""
+        await self._journal.has_room()
 
     def republish(self) -> None:
-        """Hand the whole document to the journal: the stream was lost, and others may lack anything."""
-        self._hand_over(self.document.encode())
-        self._receipts.begin()
+        """Hand the whole document to the journal: the stream was lost, and others may lack anything.
 
-    def _retry(self) -> None:
-        """Try again what waited for something that may have come (S5)."""
-        if self._is_suspended:
-            return
-        holding, self._holding = self._holding, set()
-        for member in holding:
-            member.retry()
-        if self._waiting:
-            self._waiting = take_all(self.document, self._waiting, self._accept)
+        Raises ``DocumentBroken``, also while the document is loaded anew.
+        """
+        if self.relay.is_suspended:
+            raise DocumentBroken("about to be replaced")
+        document = self.document.encode()
+        self._receipts.begin()
+        self._hand_over(document)
 
     def _flush(self) -> None:
         try:
@@ -187,26 +181,26 @@ class Room:
             self._hand_over(entry)
             entries.append(entry)
         frames = [self._frame(SyncUpdate(entry)) for entry in entries]
-        if (presence := self.presence.take_for_members()) is not None:
-            frames.append(self._frame(AwarenessUpdate(presence)))
-        return frames
+        return frames + [self._frame(AwarenessUpdate(news)) for news in self.presence.take_for_members()]
 
     def _hand_over(self, entry: Update) -> None:
         self._receipts.hand_over()
-        self._journal.append(self, entry)
+        self._journal.append(self, entry, is_awaited=self._receipts.are_awaited)
         self.tail.add(entry)
 
     def _frame(self, message: Message) -> Frame:
-        return Frame(self._dialect.encode(message))
+        return frame_of(self._dialect.encode(message))
 
     def stored(self, count: int) -> None:
         """Learn that ``count`` more entries are durable, and acknowledge them (D1)."""
-        self._receipts.stored(count, is_more_coming=bool(self._batch))
+        for member, payload in self._receipts.stored(count, is_more_coming=bool(self._batch)):
+            member.send(self._frame(SyncStatus(payload)))
         self.owner.grown(self)
 
     async def settle(self) -> None:
         """Wait until everything accepted is durable, or the room was given up."""
         self._pace.flush_now()
+        self._journal.hurry()
         await self._receipts.settle()
 
     def expire(self) -> None:
@@ -217,17 +211,20 @@ class Room:
 
     def suspend(self) -> None:
         """Take nothing into the document and tell nobody of it until it is replaced."""
-        self._is_suspended = True
+        self.relay.suspend()
         for member in list(self.members):
             member.pause(PauseReason.RELOAD)
 
     def replace_document(self, loaded: Loaded) -> None:
         """Go on with the document as it was loaded anew; everything accepted must be durable."""
+        had = self.document.state_vector
         self.document.become(loaded.document)
-        self._waiting = loaded.waiting
+        self.relay.start_over(loaded.waiting)
         self._joins.drop()
-        self._is_suspended = False
-        self._loop.call_soon(self._retry)
+        # The log may hold what other nodes appended meanwhile; in the stream it is no news any more (B16).
+        missed = self.document.diff(had)
+        if missed != EMPTY_UPDATE:
+            self._fan_out.send([self._frame(SyncUpdate(missed))])
 
     def recall(self) -> None:
         """Have every member announce its presence anew, for other nodes believed that it was gone (A7)."""
@@ -236,6 +233,7 @@ class Room:
 
     def forget(self) -> None:
         """Give the memory back at once: the room is in cycles, which are collected some time later."""
+        self.relay.suspend()
         self.document.become(Document())
         self._joins.drop()
 

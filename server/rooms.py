@@ -7,35 +7,29 @@ before it is durable.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 from crdt.dialects import Dialect
+from crdt.document import DocumentBroken
 from crdt.errors import CloseCode
-from server.bus import BusUnavailable, Position
+from server.bus import BusUnavailable
 from server.cluster import Cluster
 from server.compaction import Compactor
 from server.journal import Journal
 from server.loading import Tail, load
 from server.member import PauseReason
 from server.room import Room
+from server.slot import Slot
 from server.storage import DocumentUnreadable, Store, StoreUnavailable
+from server.tasks import Errands, Tasks
 
 __all__ = ["Rooms"]
 
 logger = logging.getLogger("cowrite.rooms")
 
 
-@dataclass(slots=True, eq=False)
-class _Slot:
-    """A document that is being opened, live, or being unloaded."""
-
-    name: str
-    room: asyncio.Future[Room]
-    users: int = 0
-    unloading: asyncio.TimerHandle | asyncio.Task[None] | None = None
-    available: asyncio.Event = field(default_factory=asyncio.Event)
-    """Cleared while the document is loaded anew."""
+OPEN_ATTEMPTS = 10
+"""How often a document is loaded to be opened, while one entry of its stream after the other breaks it."""
 
 
 class Rooms:
@@ -47,7 +41,7 @@ class Rooms:
         journal: Journal,
         compactor: Compactor,
         dialect: Dialect,
-        tasks: asyncio.TaskGroup,
+        tasks: Tasks,
         cluster: Cluster | None,
         *,
         grace_s: float,
@@ -57,11 +51,10 @@ class Rooms:
         self._cluster = cluster
         self._compactor = compactor
         self._dialect = dialect
-        self._tasks = tasks
+        self._errands = Errands(tasks)
         self._grace_s = grace_s
         self._loop = asyncio.get_running_loop()
-        self._slots: dict[str, _Slot] = {}
-        self._started: set[asyncio.Task[None]] = set()
+        self._slots: dict[str, Slot] = {}
 
     def __iter__(self) -> Iterator[Room]:
         """Go through the live rooms."""
@@ -76,17 +69,15 @@ class Rooms:
         """
         slot = self._slots.get(name)
         if slot is None:
-            slot = self._slots[name] = _Slot(name, self._loop.create_future())
-            slot.available.set()
-            self._start(self._open(slot))
+            slot = self._slots[name] = Slot(name, self._loop.create_future())
+            self._errands.start(self._open(slot))
         slot.users += 1
         if slot.unloading is not None:
             slot.unloading.cancel()
             slot.unloading = None
         try:
             room = await asyncio.shield(slot.room)
-            while not slot.available.is_set():
-                await slot.available.wait()
+            await slot.available()
         except BaseException:
             self._leave(slot)
             raise
@@ -99,21 +90,24 @@ class Rooms:
         if slot is not None:
             self._leave(slot)
 
-    def _slot_of(self, room: Room) -> _Slot | None:
+    def _slot_of(self, room: Room) -> Slot | None:
         """None when the room was given up, whatever came after it."""
         slot = self._slots.get(room.name)
         return slot if slot is not None and slot.room.done() and slot.room.result() is room else None
 
-    def _leave(self, slot: _Slot) -> None:
+    def _leave(self, slot: Slot) -> None:
         slot.users -= 1
         if not slot.users and self._slots.get(slot.name) is slot:
-            slot.unloading = self._loop.call_later(self._grace_s, self._unload, slot)
+            self._start_grace(slot)
+
+    def _start_grace(self, slot: Slot) -> None:
+        slot.unloading = self._loop.call_later(self._grace_s, self._unload, slot)
 
     def _leave_cluster(self, room: Room) -> None:
         if self._cluster is not None:
-            self._start(self._cluster.disconnect(room))
+            self._errands.start(self._cluster.disconnect(room))
 
-    async def _open(self, slot: _Slot) -> None:
+    async def _open(self, slot: Slot) -> None:
         try:
             room = await self._load(slot)
         except Exception as error:
@@ -126,24 +120,32 @@ class Rooms:
             return
         slot.room.set_result(room)
 
-    async def _load(self, slot: _Slot) -> Room:
+    async def _load(self, slot: Slot) -> Room:
         loaded = await load(self._store, slot.name)
         room = Room(slot.name, loaded, self, self._journal, self._dialect)
-        if self._cluster is not None:
-            await self._cluster.connect(room, Position(loaded.snapshot_position))
-        return room
+        if self._cluster is None:
+            return room
+        for _ in range(OPEN_ATTEMPTS):
+            try:
+                await self._cluster.connect(room, loaded)
+            except DocumentBroken:
+                # The room remembers what broke it, and skips that in the next document.
+                loaded = await load(self._store, slot.name)
+                room.replace_document(loaded)
+            else:
+                return room
+        raise DocumentUnreadable(f"{slot.name!r}: its stream breaks it again and again")
 
-    def _unload(self, slot: _Slot) -> None:
-        slot.unloading = self._start(self._unload_settled(slot))
+    def _unload(self, slot: Slot) -> None:
+        slot.unloading = self._errands.start(self._unload_settled(slot), lambda: self._start_grace(slot))
 
-    async def _unload_settled(self, slot: _Slot) -> None:
+    async def _unload_settled(self, slot: Slot) -> None:
         # A joiner cancels this task; between the last check and the deletion nothing can come in.
         try:
             room = await asyncio.shield(slot.room)
-        except (StoreUnavailable, DocumentUnreadable, BusUnavailable):
-            return
-        await slot.available.wait()
-        await room.settle()
+        except Exception:
+            return  # ``_open`` has said why.
+        await self._settle_to_leave(slot, room)
         if slot.users or self._slots.get(slot.name) is not slot:
             return
         del self._slots[slot.name]
@@ -151,6 +153,18 @@ class Rooms:
         room.forget()
         if room.tail.rows:
             self._compactor.request(slot.name)
+
+    async def _settle_to_leave(self, slot: Slot, room: Room) -> None:
+        """Wait until nothing is lost with the room (R8): the stream is read once more for that."""
+        if self._cluster is not None:
+            self._cluster.doubt(room)
+        while True:
+            await slot.available()
+            if self._cluster is not None:
+                await self._cluster.settle(room)
+            await room.settle()
+            if slot.reloaded is None and (self._cluster is None or self._cluster.is_settled(room)):
+                return
 
     def grown(self, room: Room) -> None:
         """Have a long log folded while the room lives."""
@@ -166,10 +180,17 @@ class Rooms:
     def broken(self, room: Room) -> None:
         """Load a document anew, in place, because yrs failed in the middle of an update."""
         slot = self._slot_of(room)
-        if slot is not None and slot.available.is_set():
-            slot.available.clear()
+        if slot is not None and slot.reloaded is None:
+            slot.reloaded = asyncio.Event()
             room.suspend()
-            self._start(self._reload(slot, room))
+            self._errands.start(self._reload(slot, room), lambda: self._give_up(room, CloseCode.FAILURE))
+
+    def incomplete(self, room: Room) -> None:
+        """Read all that there is once more; what is known already changes nothing."""
+        if self._cluster is None:
+            self.broken(room)
+        else:
+            self._cluster.doubt(room, from_beginning=True)
 
     def failed(self, room: Room) -> None:
         """Give up a room that has lost track of what it accepted; clients come back with all they have."""
@@ -180,23 +201,24 @@ class Rooms:
         slot = self._slot_of(room)
         if slot is not None:
             del self._slots[room.name]
-            slot.available.set()
+            slot.go_on()
             room.close(code)
             self._leave_cluster(room)
             room.forget()
 
-    async def _reload(self, slot: _Slot, room: Room) -> None:
+    async def _reload(self, slot: Slot, room: Room) -> None:
+        await asyncio.sleep(slot.reload_pause(self._loop.time()))
         logger.warning("loading the document anew", extra={"document": room.name})
         await room.settle()
         try:
             loaded = await load(self._store, room.name)
             room.replace_document(loaded)
             if self._cluster is not None:
-                self._cluster.start_over(room, Position(loaded.snapshot_position))
-        except (StoreUnavailable, DocumentUnreadable) as error:
+                self._cluster.start_over(room, loaded)
+        except (StoreUnavailable, DocumentUnreadable, DocumentBroken) as error:
             logger.error("cannot load: %s", error, extra={"document": room.name})
             self._give_up(room, CloseCode.UNREADABLE)
-        slot.available.set()
+        slot.go_on()
         room.resume(PauseReason.RELOAD)
 
     def resume_writers(self) -> None:
@@ -205,8 +227,10 @@ class Rooms:
             room.resume(PauseReason.LOG)
 
     async def settle(self) -> None:
-        """Wait until everything that any room accepted is durable."""
+        """Wait until everything that any room accepted is durable, what Redis has lost of it too."""
         for room in self:
+            if self._cluster is not None and self._cluster.has_to_publish(room):
+                await self._cluster.settle(room)
             await room.settle()
 
     def close(self) -> None:
@@ -214,11 +238,4 @@ class Rooms:
         for slot in self._slots.values():
             if slot.unloading is not None:
                 slot.unloading.cancel()
-        for task in self._started:
-            task.cancel()
-
-    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = self._tasks.create_task(work)
-        self._started.add(task)
-        task.add_done_callback(self._started.discard)
-        return task
+        self._errands.close()

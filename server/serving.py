@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 from argparse import Namespace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from socket import socket
 
 import uvicorn
@@ -26,6 +28,9 @@ logger = logging.getLogger("cowrite")
 
 GRACEFUL_S = 10
 """How long a stopping server waits for clients to answer the close frame."""
+
+STORED_ALL = {0, -signal.SIGINT, -signal.SIGTERM}
+"""How a process of several ends that has stored everything: uvicorn raises the signal again."""
 
 
 def serve(settings: Settings) -> int:
@@ -60,7 +65,7 @@ class _Server(uvicorn.Server):
 
 
 async def _try_parts(settings: Settings) -> None:
-    async with open_bus(settings), open_store(settings):
+    async with open_bus(settings, takes_lease=False), open_store(settings):
         logger.info("documents in %s", settings.place)
 
 
@@ -69,11 +74,12 @@ def _serve_with_workers(settings: Settings) -> int:
     config = _config(settings, "server.serving:create_worker_app")
     listener = config.bind_socket()
     logger.info("serving on http://%s:%d with %d processes", settings.host, settings.port, settings.workers)
+    supervisor = Multiprocess(config, sockets=[listener])
     try:
-        Multiprocess(config, sockets=[listener]).run()
+        supervisor.run()
     finally:
         listener.close()
-    return 0
+    return 0 if all(worker.exitcode in STORED_ALL for worker in supervisor.processes) else 1
 
 
 def create_worker_app() -> Starlette:
@@ -81,7 +87,34 @@ def create_worker_app() -> Starlette:
     settings = read_settings(Namespace(), os.environ)
     configure(settings.log_level)
     when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    return create_app(settings)
+    app = create_app(settings)
+    _end_with_1_on_failure(app)
+    return app
+
+
+def _end_with_1_on_failure(app: Starlette) -> None:
+    """Have the process end with 1 where the end of the application's lifespan fails (D10).
+
+    By then all parts have been stopped; all that uvicorn would still do is to end the process by the signal,
+    as if everything had been stored.
+    """
+    lifespan = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def ending(app: Starlette) -> AsyncIterator[None]:
+        has_started = False
+        try:
+            async with lifespan(app):
+                has_started = True
+                yield
+        except BaseException:
+            if not has_started:
+                raise
+            logger.error("the process failed to stop in order", exc_info=True)
+            logging.shutdown()
+            os._exit(1)
+
+    app.router.lifespan_context = ending
 
 
 def _config(settings: Settings, app: Starlette | str) -> uvicorn.Config:

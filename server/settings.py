@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from crdt.errors import CowriteError
+from server.bus.redis_url import RedisUrl
 
 __all__ = ["Settings", "SettingsError", "add_options", "read_settings", "to_environment"]
 
@@ -30,6 +31,13 @@ def _truth(text: str) -> bool:
 
 def _is_postgres(store: str) -> bool:
     return store.startswith(("postgres://", "postgresql://"))
+
+
+def _check_redis(url: str) -> None:
+    try:
+        RedisUrl.parse(url)
+    except ValueError as error:
+        raise SettingsError(f"--redis: {error}") from None
 
 
 def _seconds(text: str) -> float:
@@ -94,6 +102,8 @@ class Settings:
             object.__setattr__(self, "store", "sqlite" if self.redis is None else "redis")
         if self.store not in ("sqlite", "memory", "redis") and not _is_postgres(self.store):
             raise SettingsError("--store: must be sqlite, memory, redis or postgresql://...")
+        if self.redis is not None:
+            _check_redis(self.redis)
         if self.workers < 1:
             raise SettingsError("--workers: at least 1")
         if self.redis is None and self.workers > 1:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from crdt.errors import CowriteError
@@ -32,7 +33,8 @@ class Stage(Generic[Item]):
     """One ordered sender.
 
     The queue has no bound of its own: whoever fills it keeps a budget (server/journal.py). ``shrink``
-    may make one item of several while the way is blocked.
+    may make one item of several while the way is blocked. Batches start ``rest_s`` apart, the first
+    after a quiet spell at once.
     """
 
     def __init__(
@@ -40,10 +42,15 @@ class Stage(Generic[Item]):
         verb: str,
         send: Callable[[Sequence[Item]], Awaitable[None]],
         shrink: Callable[[Sequence[Item]], Sequence[Item]] | None = None,
+        *,
+        rest_s: float = 0.0,
     ) -> None:
         self._verb = verb
         self._send = send
         self._shrink = shrink
+        self._rest_s = rest_s
+        self._rests_until = 0.0
+        self._is_hurried = asyncio.Event()
         self._queue: deque[Item] = deque()
         self._arrival = asyncio.Event()
         self.trouble: str | None = None
@@ -54,14 +61,31 @@ class Stage(Generic[Item]):
         self._queue.append(item)
         self._arrival.set()
 
+    def hurry(self) -> None:
+        """Rest no more until ``relax``: somebody waits."""
+        self._is_hurried.set()
+
+    def relax(self) -> None:
+        """Rest between batches again."""
+        self._is_hurried.clear()
+
     async def run(self) -> None:
         """Send for ever."""
+        loop = asyncio.get_running_loop()
         while True:
             await self._arrival.wait()
+            await self._rest(self._rests_until - loop.time())
+            self._rests_until = loop.time() + self._rest_s
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_LIMIT))]
             await self._send_until_through(batch)
             if not self._queue:
                 self._arrival.clear()
+
+    async def _rest(self, duration_s: float) -> None:
+        if duration_s > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(duration_s):
+                    await self._is_hurried.wait()
 
     async def _send_until_through(self, batch: Sequence[Item]) -> None:
         delay_s = RETRY_MIN_S

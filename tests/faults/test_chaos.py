@@ -8,11 +8,11 @@ from random import Random
 
 import pytest
 
+from tests.faults.agreement import check_agreement
 from tests.faults.faults import Faults
 from tests.support.clients import NodeClients
 from tests.support.ledger import Author, Ledger
 from tests.support.nodes import run_nodes, start_all
-from tests.support.polling import poll
 from tests.support.postgres_server import PostgresServer
 from tests.support.raw_client import RawClient
 from tests.support.redis_server import RedisServer
@@ -24,7 +24,6 @@ AUTHORS = 12
 PAUSE_S = 0.2
 """Between two edits of one author, on average."""
 ERASE_CHANCE, DEATH_CHANCE = 0.25, 0.01
-HEALED_LIMIT_S = 30.0
 ROUNDS = 5
 
 
@@ -87,28 +86,6 @@ async def write_while_everything_fails(
         await faults.rage(duration_s)
         stop.set()
     return [task.result() for task in writing]
-
-
-async def check_agreement(
-    authors: Sequence[Author], nodes: Sequence[ServerProcess], document: str, ledger: Ledger
-) -> None:
-    """Fail unless all authors and a fresh client of every node have one text, which keeps all promises."""
-    for author in authors:
-        assert await author.acknowledge(HEALED_LIMIT_S), f"{author.client.name} is not acknowledged"
-    texts: dict[str, str] = {}
-
-    async def all_agree() -> bool:
-        texts.update({author.client.name: await author.client.text() for author in authors})
-        for node in nodes:
-            async with RawClient.open(node.ws_url(document)) as fresh:
-                texts[node.http_url] = fresh.text
-        return len(set(texts.values())) == 1
-
-    try:
-        await poll(all_agree, HEALED_LIMIT_S, "all have one text")
-    finally:
-        print({name: len(text) for name, text in texts.items()})
-    ledger.check(texts[authors[0].client.name])
 
 
 @pytest.mark.timeout(180)

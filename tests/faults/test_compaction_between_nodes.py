@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from tests.support.nodes import run_nodes
-from tests.support.polling import poll_blocking
+from tests.support.polling import poll, poll_blocking
 from tests.support.postgres_server import PostgresServer
 from tests.support.raw_client import RawClient
 from tests.support.redis_server import RedisServer
@@ -97,6 +97,11 @@ async def read(node: ServerProcess, document: str) -> str:
     """Return the text that a fresh client gets."""
     async with RawClient.open(node.ws_url(document)) as reader:
         return reader.text
+
+
+async def shows(node: ServerProcess, document: str, text: str) -> bool:
+    """Tell whether a fresh client gets this text."""
+    return await read(node, document) == text
 
 
 @asynccontextmanager
@@ -188,7 +193,10 @@ async def test_two_workers_on_one_document_lose_and_double_nothing(
         ):
             text = ""
             for number in range(80):
-                await write(random.choice(nodes), document, f"<{number}>")
+                node = random.choice(nodes)
+                # What another node has acknowledged comes here a moment later.
+                await poll(partial(shows, node, document, text), 5.0, "the same text on the next node")
+                await write(node, document, f"<{number}>")
                 text += f"<{number}>"
                 if random.random() < 0.5:
                     expire_claims(redis)

@@ -1,6 +1,7 @@
 """What is broken in Redis for one document is nobody else's trouble."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.support.raw_client import RawClient
 from tests.support.redis_server import RedisServer
 
 LIMIT_S = 8.0
+STOP_LIMIT_S = 4.0
 
 
 def stream_of(redis: RedisServer, document: str) -> bytes:
@@ -47,6 +49,22 @@ async def test_garbage_in_a_stream_is_skipped(
             await asyncio.to_thread(node.restart)
             async with RawClient.open(node.ws_url("poisoned")) as fresh:
                 assert fresh.text == "before after"
+
+
+async def test_node_that_looks_for_what_it_cannot_read_stops_at_once(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    """The store has no such entry either, and is asked again and again; nobody waits for that at the end."""
+    async with run_nodes(tmp_path, [redis.url]) as [node]:
+        async with RawClient.open(node.ws_url("poisoned")) as writer:
+            await writer.append("before ")
+            await writer.acknowledge()
+            redis.execute("XADD", stream_of(redis, "poisoned"), "*", "what", "garbage")
+            await writer.append("after")
+            await writer.acknowledge()
+        started = time.monotonic()
+        assert await asyncio.to_thread(node.stop) == 0
+        assert time.monotonic() - started < STOP_LIMIT_S
 
 
 async def test_document_that_cannot_be_appended_to_holds_up_no_other(

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from tests.faults.people import enter, names_seen, wait_seen
 from tests.support.clients import NodeClients, StockClient
 from tests.support.nodes import run_nodes
-from tests.support.polling import poll
 from tests.support.redis_server import RedisServer
 from tests.support.server_process import ServerProcess
 
@@ -19,37 +19,11 @@ LEASE_IS_OVER_S = 9.0
 """Longer than a node lives without a sign."""
 
 
-async def enter(clients: NodeClients, node: ServerProcess, document: str, name: str) -> StockClient:
-    """Open a client that is synced and present under its name."""
-    client = await clients.open(name, node.ws_root, document)
-    await client.wait_synced()
-    await client.set_awareness({"user": name})
-    return client
-
-
 async def enter_all(
     clients: NodeClients, node: ServerProcess, document: str, names: Iterable[str]
 ) -> list[StockClient]:
     """Open several clients at once."""
     return list(await asyncio.gather(*(enter(clients, node, document, name) for name in names)))
-
-
-async def names_seen(observer: StockClient) -> set[object]:
-    """Return the names of everybody whom a client sees."""
-    return {state.get("user") for state in (await observer.awareness()).values()}
-
-
-async def wait_seen(observer: StockClient, names: set[str], timeout_s: float) -> None:
-    """Wait until a client sees exactly these names."""
-
-    async def sees() -> bool:
-        return await names_seen(observer) == names
-
-    try:
-        await poll(sees, timeout_s, f"{observer.name} sees {names}")
-    except AssertionError:
-        assert await names_seen(observer) == names
-        raise
 
 
 def listed(node: ServerProcess, document: str) -> set[str]:

@@ -1,7 +1,7 @@
 """A store that can be made slow, stuck or failing; what it stores is real."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from server.storage import Backlog, Entry, Snapshot, Store, Stored, StoreUnavailable
 from server.storage.memory import MemoryStore
@@ -27,13 +27,13 @@ class FaultyStore:
         self.loads: list[str] = []
         self.appends = 0
 
-    async def append(self, entries: Sequence[Entry]) -> None:
+    async def append(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Wait at the door, then store."""
         self.appends += 1
         await _passed(self.may_append)
         if self.error is not None:
             raise self.error
-        await self.inner.append(entries)
+        return await self.inner.append(entries)
 
     async def load(self, document: str) -> Stored:
         """Wait at the door, then load."""
@@ -43,9 +43,11 @@ class FaultyStore:
             raise self.load_error
         return await self.inner.load(document)
 
-    async def replace(self, document: str, snapshot: Snapshot, *, generation: int) -> bool:
+    async def replace(
+        self, document: str, snapshot: Snapshot, *, folded: Collection[int], generation: int
+    ) -> bool:
         """Pass on."""
-        return await self.inner.replace(document, snapshot, generation=generation)
+        return await self.inner.replace(document, snapshot, folded=folded, generation=generation)
 
     async def backlog(self) -> Sequence[Backlog]:
         """Pass on."""
@@ -63,7 +65,8 @@ class FaultyStore:
         """Put a snapshot of any bytes in the place of what is stored."""
         held = await self.inner.load(document)
         snapshot = Snapshot(content, held.last_position, 0)
-        assert await self.inner.replace(document, snapshot, generation=held.generation)
+        folded = [entry.position for entry in held.entries]
+        assert await self.inner.replace(document, snapshot, folded=folded, generation=held.generation)
 
     def fail(self) -> None:
         """Have appends fail as on a full disk."""

@@ -14,6 +14,8 @@ from crdt.dialects.y_websocket import YWebsocket
 from crdt.messages import AwarenessUpdate, Message, SyncStatus, SyncStep1, SyncStep2, SyncUpdate
 from crdt.state_vector import StateVector
 from crdt.update import Update
+from server.bus import Bus
+from server.cluster import Cluster
 from server.compaction import Compactor
 from server.connection import Connection
 from server.health import Health
@@ -22,7 +24,7 @@ from server.room import Room
 from server.rooms import Rooms
 from server.storage import Store
 from server.storage.memory import MemoryStore
-from server.transport import Frame
+from server.transport import Frame, payloads_of
 
 __all__ = ["Parts", "Wire", "running_parts"]
 
@@ -49,7 +51,8 @@ class Wire:
         """Keep what the frame says; count it as unsent while stuck."""
         if self.closing is not None or self.is_aborted:
             return
-        self.messages += DIALECT.decode(frame.payload)
+        for payload in payloads_of(frame):
+            self.messages += DIALECT.decode(payload)
         if self.is_stuck:
             self.unsent_bytes += len(frame)
             if self.unsent_bytes > BUDGET_BYTES and not self._is_writing_paused:
@@ -116,6 +119,7 @@ class Parts:
     rooms: Rooms
     journal: Journal
     compactor: Compactor
+    cluster: Cluster | None = None
     members: list[tuple[Connection, Room]] = field(default_factory=list)
     wires: dict[Connection, Wire] = field(default_factory=dict)
 
@@ -127,7 +131,7 @@ class Parts:
         """Connect to a room that was acquired."""
         wire = Wire()
         health = Health(asyncio.get_running_loop().time(), slow_s)
-        wire.connection = Connection(wire, room, DIALECT, health)
+        wire.connection = Connection(wire, room, DIALECT, health, lambda _: None)
         self.members.append((wire.connection, room))
         self.wires[wire.connection] = wire
         room.join(wire.connection)
@@ -152,27 +156,37 @@ class Parts:
 
 @asynccontextmanager
 async def running_parts(
-    store: Store | None = None, *, grace_s: float = 0.02, log_budget_bytes: int = 2**26
+    store: Store | None = None,
+    *,
+    bus: Bus | None = None,
+    grace_s: float = 0.02,
+    log_budget_bytes: int = 2**26,
 ) -> AsyncIterator[Parts]:
     """Run the parts of a node until the context ends."""
     chosen = MemoryStore() if store is None else store
-    compactor = Compactor(chosen)
+    compactor = Compactor(chosen, bus)
     journal = Journal(
         chosen,
-        None,
+        bus,
         acknowledge=Acknowledge.STORED,
         budget_bytes=log_budget_bytes,
         on_room=lambda: parts.rooms.resume_writers(),
     )
     async with asyncio.TaskGroup() as tasks:
-        rooms = Rooms(chosen, journal, compactor, DIALECT, tasks, None, grace_s=grace_s)
-        parts = Parts(rooms, journal, compactor)
-        writer = tasks.create_task(journal.run())
+        cluster = None if bus is None else Cluster(bus, chosen, tasks)
+        rooms = Rooms(chosen, journal, compactor, DIALECT, tasks, cluster, grace_s=grace_s)
+        parts = Parts(rooms, journal, compactor, cluster)
+        workers = [tasks.create_task(journal.run())]
+        if cluster is not None:
+            workers += [tasks.create_task(cluster.publish()), tasks.create_task(cluster.watch())]
         try:
             yield parts
         finally:
             parts.rooms.close()
-            writer.cancel()
+            if cluster is not None:
+                cluster.close()
+            for worker in workers:
+                worker.cancel()
 
 
 def update_frame(update: bytes) -> bytes:

@@ -185,3 +185,11 @@ def test_compact_of_a_folder_without_documents_is_a_mistake(tmp_path: Path) -> N
     ended = cowrite("compact", "--data", str(tmp_path / "typo"))
     assert (ended.returncode, ended.stderr) == (1, f"cowrite: {tmp_path / 'typo'} holds no documents\n")
     assert not (tmp_path / "typo").exists()
+
+
+def test_compact_is_for_a_data_folder(tmp_path: Path) -> None:
+    """Beside nodes that run, it could pass over what only a stream has yet."""
+    shared = {"COWRITE_STORE": "postgresql://127.0.0.1:1/cowrite", "COWRITE_REDIS": "redis://127.0.0.1:1"}
+    ended = cowrite("compact", "--data", str(tmp_path), environment=shared)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("cowrite: compact is for a data folder")

@@ -71,7 +71,7 @@ async def test_D7_entries_that_come_during_a_fold_stay() -> None:
 
 def without_structs(document: Document) -> Update:
     doc: Doc[Text] = Doc()
-    doc.apply_update(document._doc.get_update())
+    doc.apply_update(document.diff(b"\x00"))
     fresh: Doc[Text] = Doc(client_id=1)
     fresh.get("t", type=Text).insert(0, str(doc.get("t", type=Text))[:-1])
     return Update(fresh.get_update())

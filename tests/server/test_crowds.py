@@ -21,7 +21,7 @@ from crdt.encoding import encode_var_bytes, encode_var_uint
 from crdt.messages import AwarenessQuery, Message, SyncUpdate
 from tests.crdt.build import section, text, update
 from tests.server.support import Peer, until
-from tests.server.transport_support import BINARY, frame
+from tests.server.transport.client import BINARY, frame
 from tests.support.server_process import ServerProcess
 
 ROUND_LIMIT_S = 1.5

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from crdt.errors import CloseCode
 from crdt.messages import SyncUpdate
 from crdt.update import Update
+from server.storage.memory import MemoryStore
 from server.storage.sqlite import SqliteStore
 from tests.crdt.build import section, text, update
 from tests.server.faults import FaultyStore
@@ -139,6 +142,21 @@ async def test_what_is_pending_is_stored_when_the_server_stops(start: Start, kin
             assert await peer.closing() == (expected, expected.phrase)
         held = await store.inner.load("d")
         assert Peer.text_of([entry.update for entry in held.entries]) == "pending"
+
+
+@pytest.mark.parametrize("kind", ["uvicorn"])
+async def test_F3_a_large_last_update_is_stored_whole_though_the_server_stops(start: Start) -> None:
+    """Its sender has gone, and it is taken in slices for a while longer. (hypercorn cuts it off.)"""
+    store = MemoryStore()
+    server = start(store)
+    writer = server.peer("d")
+    await writer.connect()
+    await writer.synced()
+    await writer.send(SyncUpdate(update(section(9, 0, *[text("abc")] * 60_000))))
+    await writer.close()
+    await asyncio.to_thread(server.stop)
+    stored = await store.load("d")
+    assert Peer.text_of([entry.update for entry in stored.entries]) == "abc" * 60_000
 
 
 async def test_an_update_known_already_is_stored_once(server: RunningServer) -> None:

@@ -66,7 +66,7 @@ async def test_R6_a_client_that_never_reads_slows_nobody_and_is_closed(
         await slow.stop_reading()
         assert await overfill(writer, reader) < 1
         unsent_bytes = await server.call(
-            lambda: max(connection._transport.unsent_bytes for connection in server.node.connections)
+            lambda: max(connection.transport.unsent_bytes for connection in server.node.connections)
         )
         assert unsent_bytes < BUDGET_BYTES + 2 * CHUNK_BYTES
         await until(lambda: warnings_of(caplog), "given up", 5)

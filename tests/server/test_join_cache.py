@@ -12,7 +12,7 @@ from crdt.document import Document
 from crdt.messages import SyncStep2, SyncUpdate
 from crdt.state_vector import StateVector, decode_state_vector, encode_state_vector
 from server.join import DIFFS_LIMIT_BYTES, IDLE_S, JoinCache
-from server.transport import Frame
+from server.transport import Frame, payloads_of
 from tests.server.support import update_of
 
 DIALECT = YWebsocket()
@@ -96,7 +96,7 @@ class Model:
 
 
 def message_of(frame: Frame) -> object:
-    (message,) = DIALECT.decode(frame.payload)
+    (message,) = DIALECT.decode(*payloads_of(frame))
     return message
 
 

@@ -120,6 +120,29 @@ async def test_a_held_update_that_is_refused_takes_no_other_with_it() -> None:
         assert loaded.shown == live
 
 
+async def test_D2_nobody_waits_for_the_store_to_have_rested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the question comes before or after the entry is handed over, or the room is unloaded."""
+    monkeypatch.setattr("server.journal.STORE_REST_S", 3_600.0)
+    store = MemoryStore()
+    async with running_parts(store) as parts:
+        writer, wire = await parts.join("d")
+        other, _ = await parts.join("other")
+        other.message_received(update_frame(update(section(4, 0, text("x")))))
+        await until(lambda: not parts.journal.waiting_bytes, "the first is stored at once, and it rests")
+        writer.message_received(update_frame(update(section(5, 0, text("a")))))
+        writer.message_received(status(b"before"))
+        await until(lambda: len(wire.of(SyncStatus)) == 1, "acknowledged")
+        writer.message_received(update_frame(update(section(5, 1, text("b", left=(5, 0))))))
+        await asyncio.sleep(0.05)
+        writer.message_received(status(b"after"))
+        await until(lambda: len(wire.of(SyncStatus)) == 2, "acknowledged")
+        writer.message_received(update_frame(update(section(5, 2, text("c", left=(5, 1))))))
+        parts.leave(writer)
+        await until(lambda: parts.live() == ["other"], "unloaded")
+    stored = await store.load("d")
+    assert Peer.text_of([entry.update for entry in stored.entries]) == "abc"
+
+
 async def test_a_large_update_whose_sender_leaves_at_once_is_taken_whole(server: RunningServer) -> None:
     """The close frame comes with the end of the update, which is taken in slices for a while longer."""
     content = "".join(f"{number} " for number in range(60_000))

@@ -132,9 +132,9 @@ class SlowStore(FaultyStore):
         super().__init__()
         self._dice = dice
 
-    async def append(self, entries: Sequence[Entry]) -> None:
+    async def append(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         await asyncio.sleep(self._dice.random() * 0.01)
-        await super().append(entries)
+        return await super().append(entries)
 
     async def load(self, document: str) -> Stored:
         await asyncio.sleep(self._dice.random() * 0.02)
@@ -164,8 +164,8 @@ async def test_F22_a_storm_of_short_visits_over_sockets_loses_nothing(
 class Forgetful(MemoryStore):
     """Keeps nothing, so that all memory is the registry's."""
 
-    async def append(self, entries: Sequence[Entry]) -> None:
-        pass
+    async def append(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        return []
 
 
 async def test_memory_comes_back_when_a_document_is_unloaded() -> None:

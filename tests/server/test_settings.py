@@ -64,6 +64,7 @@ def test_other_variables_mean_nothing() -> None:
 
 WRONG = {
     "--port": ["abc", "", "-1", "65536", "80.5"],
+    "--redis": ["", "http://127.0.0.1", "127.0.0.1:6379", "redis://h/x", "redis://h:x"],
     "--store": ["postgres", "redis", "mysql://somewhere"],
     "--acknowledge": ["streamed", "soon"],
     "--worker": ["perhaps"],

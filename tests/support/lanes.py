@@ -18,15 +18,23 @@ from xml.etree import ElementTree
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--junitxml={report}")
 VITEST = ("npm", "--prefix", "frontend-demo", "test", "--", "--reporter=default", "--reporter=junit")
 
+CHAOS = (
+    "tests/faults/test_chaos.py",
+    "tests/faults/test_compaction_between_nodes.py",
+    "tests/faults/test_friends_between_nodes.py",
+)
+"""The faults that take as long as all the others."""
+
 LANES = {
     "interop": ("tests/interop", [*PYTEST, "tests/interop"]),
+    "chaos": ("tests/faults", [*PYTEST, *CHAOS]),
+    "faults": ("tests/faults", [*PYTEST, "tests/faults", *(f"--ignore={path}" for path in CHAOS)]),
     "rest": ("tests", [*PYTEST, "tests", "--ignore=tests/interop", "--ignore=tests/faults"]),
     "page": ("frontend-demo/node_modules", [*VITEST, "--outputFile.junit={report}"]),
 }
 """By name: the folder without which the lane is left out, and its command.
 
-``rest`` takes every folder of ``tests`` that no other lane names, so that none is forgotten, but for
-``tests/faults``: ``make faults`` runs it, for it takes as long as all the others.
+``rest`` takes every folder of ``tests`` that no other lane names, so that none is forgotten.
 """
 
 OUTPUT = Path("build/tests").resolve()

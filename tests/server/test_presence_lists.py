@@ -1,0 +1,101 @@
+"""Presence of many, and as lists: what one node tells another, and what the API shows."""
+
+import asyncio
+import urllib.request
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from crdt.awareness import Awareness
+from crdt.awareness_entries import NODE_LIMIT_BYTES, encode_entries
+from server.bus.memory import MemoryBus, MemoryStreams
+from server.cluster import Cluster
+from server.presence import Presence
+from server.storage.memory import MemoryStore
+from tests.server.servers import RunningServer
+from tests.server.support import presence, until
+
+Start = Callable[..., RunningServer]
+
+LARGE = b'{"a":"' + b"x" * 16_000 + b'"}'
+
+
+class Hall:
+    """The presence of a room of which other nodes are to be told."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.presence = Presence(lambda: None, self._ask)
+
+    def _ask(self) -> None:
+        self.asked += 1
+
+    def enter(self, peer: int, clients: Sequence[int], state: bytes) -> None:
+        """Connect one who announces its own client, and then others."""
+        for some in (clients[:1], clients[1:]):
+            update = encode_entries([(client, 1, state) for client in some])
+            self.presence.changed(self.presence.awareness.receive(update, peer, 0.0).changed)
+
+    def tell(self) -> list[tuple[bytes, bytes]]:
+        """Take all that other nodes are to be told, in as many updates as that makes."""
+        told = []
+        while self.asked:
+            self.asked = 0
+            _, news, everybody = self.presence.take_for_nodes()
+            told.append((news, everybody))
+        return told
+
+
+def test_A3_a_large_room_is_told_whole() -> None:
+    hall, elsewhere = Hall(), Awareness()
+    for number in range(100):
+        hall.enter(number + 1, [1 + 60 * number + index for index in range(60)], b'{"user":"somebody"}')
+    [(news, everybody)] = hall.tell()
+    assert len(elsewhere.receive_relayed(news, -1, 0.0).changed) == 6_000
+    assert len(Awareness().receive_kept({-1: everybody}, 0.0, 0.0).changed) == 6_000
+
+
+def test_A3_more_than_nodes_take_at_once_is_told_in_parts_and_the_largest_states_are_not_kept() -> None:
+    """They are those of somebody who means harm: the states of stock clients are small."""
+    hall, elsewhere = Hall(), Awareness()
+    hostile = range(10_000, 11_120)
+    for number in range(20):
+        hall.enter(number + 1, hostile[56 * number : 56 * number + 56], LARGE)
+    people = range(1, 61)
+    hall.enter(21, people, b'{"user":"Ann"}')
+    told = hall.tell()
+    assert len(told) == 2
+    for news, everybody in told:
+        assert max(len(news), len(everybody)) <= NODE_LIMIT_BYTES
+        elsewhere.receive_relayed(news, -1, 0.0)
+        kept = Awareness()
+        kept.receive_kept({-1: everybody}, 0.0, 0.0)
+        assert set(people) < set(kept.present)
+    assert set(elsewhere.present) == {*people, *hostile}
+
+
+async def test_B13_what_a_node_keeps_and_nobody_can_read_hides_no_other_node(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    streams = MemoryStreams()
+    one, two, three = (MemoryBus(streams, node=node) for node in ("one", "two", "three"))
+    await two.publish_presence("d", b"\x00", encode_entries([(2, 5, b"no JSON")]))
+    await three.publish_presence("d", b"\x00", encode_entries([(3, 1, b"{}")]))
+    async with asyncio.TaskGroup() as tasks:
+        assert await Cluster(one, MemoryStore(), tasks).presence_of("d") == [(3, 1, b"{}")]
+    assert "bad presence from node two" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["uvicorn"])
+@pytest.mark.parametrize("state", [rb'{"a":1e999}', rb'{"a":"\ud800"}', rb'{ "a" : 1E0 }'])
+async def test_B13_the_list_shows_every_state_that_clients_can_parse(
+    server: RunningServer, state: bytes
+) -> None:
+    hello = encode_entries([(1, 3, state)])
+    async with server.peer("d", hello=hello), server.peer("d", hello=presence((2, 1, {}))) as ben:
+        await until(lambda: set(ben.present) >= {1, 2}, "both")
+        url = f"http://127.0.0.1:{server.port}/api/v1/documents/d/presence"
+        answer = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).read())
+        one = b'{"client":1,"clock":3,"state":' + state + b"}"
+        two = b'{"client":2,"clock":1,"state":{}}'
+        assert answer == b'{"document":"d","clients":[' + one + b"," + two + b"]}"

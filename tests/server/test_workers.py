@@ -1,0 +1,80 @@
+"""Processes beside each other: how several on one port end, and who of them is a node to the others."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from server.bus.redis_keys import RedisKeys
+from server.cli import _work_until_stopped
+from server.serving import _try_parts
+from server.settings import Settings
+from tests.server.support import Peer, until
+from tests.support.polling import poll
+from tests.support.redis_server import RedisServer
+from tests.support.server_process import ServerProcess
+
+IMPATIENT = "from server import node\nnode.DRAIN_LIMIT_S = 1.0\n"
+"""Run by every Python process that is started with it on its path."""
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path / "redis") as server:
+        yield server
+
+
+def was_called(redis: RedisServer, command: str) -> bool:
+    """Tell whether a command was carried out since the start, by a script too."""
+    return f"cmdstat_{command}" in redis.execute("INFO", "commandstats")
+
+
+async def test_B8_a_trial_start_is_no_node(redis: RedisServer) -> None:
+    """The others would take it for one that came and died."""
+    await _try_parts(Settings(redis=redis.url, store="redis"))
+    assert was_called(redis, "hello")
+    assert not was_called(redis, "zadd")
+
+
+async def test_B8_who_only_folds_is_no_node(redis: RedisServer) -> None:
+    folding = asyncio.create_task(_work_until_stopped(Settings(redis=redis.url, store="redis", sweep_s=0.01)))
+
+    async def has_swept() -> bool:
+        return was_called(redis, "scan")
+
+    await poll(has_swept, 10.0, "the first sweep")
+    folding.cancel()
+    await asyncio.wait([folding])
+    assert folding.cancelled()
+    assert not was_called(redis, "zadd")
+
+
+async def test_D10_what_one_process_could_not_store_is_in_the_exit_code_of_all(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    alteration = tmp_path / "alteration"
+    alteration.mkdir()
+    (alteration / "sitecustomize.py").write_text(IMPATIENT)
+
+    async def are_all_up() -> bool:
+        return bool(redis.execute("ZCARD", RedisKeys(0).leases) == 2)
+
+    with ServerProcess(
+        tmp_path / "data",
+        arguments=("--redis", redis.url, "--workers", "2"),
+        environment={"PYTHONPATH": str(alteration)},
+    ) as server:
+        peer = Peer(server.ws_url("d"))
+        await peer.connect()
+        await peer.synced()
+        await peer.append("before")
+        await peer.acknowledge()
+        await poll(are_all_up, 20.0, "every process has started")
+        await asyncio.to_thread(redis.kill)
+        known = len(peer.frames)
+        await peer.append(" lost")
+        await until(lambda: len(peer.frames) > known, "the edit is sent to everybody, hence accepted")
+        assert await asyncio.to_thread(server.stop) == 1
+        assert server.log.read_text().count("could not be stored") == 1
+        await peer.abort()
