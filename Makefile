@@ -24,7 +24,7 @@ PAGE_SOURCES := $(shell find frontend-demo -name node_modules -prune -o -type f 
 attempt = @$(MAKE) --no-print-directory $(1) || { test "$$CI" != true && echo "$(2)"; }
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check page browser clients format pins clean
+.PHONY: help run test bench check page browser clients format pins clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile

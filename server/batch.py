@@ -12,11 +12,13 @@ ENTRY_LIMIT_BYTES = 65_536
 class Batch:
     """What was accepted since the last flush, in order; ``len`` tells how many entries it will be."""
 
-    __slots__ = ("_groups", "_last_bytes")
+    __slots__ = ("_groups", "_last_bytes", "size_bytes")
 
     def __init__(self) -> None:
         self._groups: list[list[Update]] = []
         self._last_bytes = 0
+        self.size_bytes = 0
+        """Of the updates, before they are merged."""
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -28,10 +30,12 @@ class Batch:
             self._last_bytes = 0
         self._groups[-1].append(update)
         self._last_bytes += len(update)
+        self.size_bytes += len(update)
 
     def take(self) -> list[Update]:
         """Return the entries and begin anew."""
         if not self._groups:
             return []
         groups, self._groups = self._groups, []
+        self.size_bytes = 0
         return [merge(group) for group in groups]

@@ -90,6 +90,7 @@ class Journal:
         self._stored_count = 0
         self._awaited_count = 0
         """Up to which entry somebody waits for the store."""
+        self._coming_bytes = 0
         self.waiting_bytes = 0
         """Bytes of the entries that have not come to their end."""
 
@@ -101,9 +102,13 @@ class Journal:
     @property
     def is_full(self) -> bool:
         """Whether more than the budget waits."""
-        if self.waiting_bytes > self._budget_bytes:
+        if self.waiting_bytes + self._coming_bytes > self._budget_bytes:
             self._was_full = True
         return self._was_full
+
+    def expect(self, size_bytes: int) -> None:
+        """Count what was accepted, until it is handed over: much may come between two flushes."""
+        self._coming_bytes += size_bytes
 
     async def has_room(self) -> None:
         """Wait while it is full."""

@@ -130,6 +130,7 @@ class Room:
     def accept(self, update: Update) -> None:
         """Log and send what has entered the document."""
         self._receipts.begin()
+        self._journal.expect(len(update))
         self._grow(update, self._batch)
 
     def _grow(self, update: Update, batch: Batch) -> None:
@@ -177,6 +178,7 @@ class Room:
         entries = self._relayed.take()
         for entry in entries:
             self.tail.add(entry)
+        self._journal.expect(-self._batch.size_bytes)
         for entry in self._batch.take():
             self._hand_over(entry)
             entries.append(entry)

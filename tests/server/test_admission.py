@@ -13,6 +13,7 @@ from crdt.errors import CloseCode
 from tests.server.faults import FaultyStore
 from tests.server.servers import RunningServer
 from tests.server.support import Peer, until, warnings_of
+from tests.support.polling import poll
 
 Start = Callable[..., RunningServer]
 
@@ -162,13 +163,14 @@ async def test_a_client_that_goes_away_while_its_document_is_loaded_leaves_nothi
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = FaultyStore()
-    server = start(store)
+    server = start(store, grace_s=1.0)
     store.may_load.clear()
     for _ in range(5):
         peer = server.peer("d")
         await peer.connect()
         await peer.abort()
     store.may_load.set()
+    await poll(server.documents, 10, "the document is loaded")
     await server.unloaded()
     assert not await server.call(lambda: server.node.connections)
     async with server.peer("d") as later:
