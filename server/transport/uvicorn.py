@@ -1,35 +1,50 @@
-"""WebSockets on uvicorn: its handshake, and then a direct path from the socket to the connection and back.
+"""WebSockets on uvicorn: the opening handshake, and then a direct path from the socket to the connection.
 
-uvicorn's protocol does the opening handshake and runs the app. When the app asks for the direct path,
-the socket gets another protocol, ``UvicornTransport``, and everything that the handshake needed can go:
-request, headers, queue, parser and a waiting task were 26 KB for each connection
-(references/patterns.md, P19).
+uvicorn gives us the request and runs the app. When the app asks for the direct path, the socket gets another
+protocol, ``UvicornTransport``, and everything that the handshake needed can go: it was 26 KB for each
+connection (references/patterns.md, P19).
 """
 
 import asyncio
+import logging
+from enum import Enum, auto
+from urllib.parse import unquote
 
-from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+from starlette.types import Message, Scope
 from uvicorn.config import Config
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.protocols.utils import ClientDisconnected, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
-from websockets.protocol import State
 
 from crdt.errors import CloseCode
 from server.transport import DIRECT
 from server.transport.direct import UvicornTransport
-from server.transport.parser import Parser
+from server.transport.handshake import Opening, Refusal, read_opening
 
 __all__ = ["CowriteProtocol"]
 
-_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_logger = logging.getLogger("cowrite.transport")
+
+_FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_FAILED = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
-class CowriteProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol (``ws=CowriteProtocol``), offering the direct path in the scope.
+class _Phase(Enum):
+    BEFORE_REQUEST = auto()
+    ASKED = auto()
+    """The app has the request, and has not answered."""
+    ACCEPTED = auto()
+    """The client is in; nothing is read until the app has asked for the direct path."""
+    OVER = auto()
+    """Refused, lost, or handed over."""
 
-    ``scope["extensions"][DIRECT]["open"](write_budget_bytes)`` gives the ``UvicornTransport`` of an
-    accepted connection, which lives on when the app returns. Between the acceptance and what the app
-    does next nothing is read. An app that goes on with ``receive`` gets uvicorn's ordinary way.
+
+class CowriteProtocol(asyncio.Protocol):
+    """One opening handshake (``ws=CowriteProtocol``), and the call of the app that answers it.
+
+    ``scope["extensions"][DIRECT]["open"](write_budget_bytes)`` gives the ``UvicornTransport`` of an accepted
+    connection, which lives on when the app returns. That is the only way to go on: to ``receive`` messages
+    and to ``send`` them raises ``RuntimeError``. uvicorn's own protocol reads each request twice and makes
+    a parser, a queue and an event for it, which was 150 µs of the 400 that a joiner cost.
     """
 
     def __init__(
@@ -39,95 +54,131 @@ class CowriteProtocol(WebSocketsSansIOProtocol):
         app_state: dict[str, object],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self.conn = Parser(config.ws_max_size, State.CONNECTING)
-        self.conn.available_extensions = []
+        self._config = config
+        self._server = server_state
+        self._app_state = app_state
+        # uvicorn waits for all of them when it stops; it knows its own protocols only.
+        self._peers: set[object] = server_state.connections  # type: ignore[assignment]
+        self._phase = _Phase.BEFORE_REQUEST
+        self._is_connect_received = False
         self._direct: UvicornTransport | None = None
-        self._is_app_to_choose = False
-        """Whether the connection is accepted, and the app has not yet chosen a way."""
 
-    async def run_asgi(self) -> None:
-        """Run the app with the direct path in its scope."""
-        app, scope = self.app, self.scope
-        scope["extensions"][DIRECT] = {"open": self.open}
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the socket."""
+        # uvloop's transports are no subclasses of asyncio's.
+        self._tcp: asyncio.Transport = transport  # type: ignore[assignment]
+        self._peers.add(self)
 
-        async def with_whole_scope(_scope: object, receive: object, send: object) -> object:
-            return await app(scope, receive, send)
+    def data_received(self, data: bytes) -> None:
+        """Take the request, which uvicorn hands over whole."""
+        if self._phase is not _Phase.BEFORE_REQUEST:
+            self._tcp.abort()  # RFC 6455, 4.1: the client must wait for our response
+            return
+        opening = read_opening(data)
+        if isinstance(opening, Refusal):
+            self._end(opening.response)
+            return
+        self._opening = opening
+        self._phase = _Phase.ASKED
+        task = asyncio.get_running_loop().create_task(self._run(self._scope_of(opening)))
+        self._server.tasks.add(task)
+        task.add_done_callback(self._server.tasks.discard)
 
-        # T8: uvicorn logs path and query of self.scope; only the app may see the query.
-        self.scope = {**scope, "query_string": b""}
-        self.app = with_whole_scope
-        await super().run_asgi()
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Learn that the client is gone; the app learns it from what it does next."""
+        self._peers.discard(self)
+        self._phase = _Phase.OVER
+
+    def shutdown(self) -> None:
+        """Tell the peer that the server restarts (uvicorn calls this when it stops)."""
+        if self._phase is _Phase.ACCEPTED:
+            self._hand_over().shutdown()
+        else:
+            self._end(_FAILED)
+
+    def _scope_of(self, opening: Opening) -> Scope:
+        path, _, query = opening.target.partition(b"?")
+        self._path = self._config.root_path + unquote(path.decode("ascii"))
+        return {
+            "type": "websocket",
+            "asgi": {"version": self._config.asgi_version, "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": "wss" if is_ssl(self._tcp) else "ws",
+            "client": get_remote_addr(self._tcp),
+            "root_path": self._config.root_path,
+            "path": self._path,
+            "raw_path": self._config.root_path.encode("ascii") + path,
+            "query_string": query,
+            "headers": opening.headers,
+            "subprotocols": opening.subprotocols,
+            "state": self._app_state.copy(),
+            "extensions": {DIRECT: {"open": self._open}},
+        }
+
+    async def _run(self, scope: Scope) -> None:
+        try:
+            await self._config.loaded_app(scope, self._receive, self._send)
+        except ClientDisconnected:
+            pass
+        except Exception:
+            _logger.exception("the application failed")
+        finally:
+            self._conclude()
+
+    def _conclude(self) -> None:
+        """End what the app has left open."""
         if self._direct is not None and not self._direct.is_serving:
             # The app has failed, unless it has closed by itself.
             self._direct.close(CloseCode.FAILURE, CloseCode.FAILURE.phrase)
+        elif self._phase is _Phase.ACCEPTED:
+            self._hand_over().close(CloseCode.FAILURE, CloseCode.FAILURE.phrase)
+        else:
+            self._end(_FAILED)
 
-    def open(self, write_budget_bytes: int) -> UvicornTransport:
+    async def _receive(self) -> Message:
+        if self._is_connect_received:
+            raise RuntimeError("messages come the direct way")
+        self._is_connect_received = True
+        return {"type": "websocket.connect"}
+
+    async def _send(self, message: Message) -> None:
+        match self._phase, message["type"]:
+            case _Phase.ASKED, "websocket.accept":
+                self._accept(message)
+            case _Phase.ASKED, "websocket.close":
+                self._end(_FORBIDDEN)
+            case _Phase.ACCEPTED, "websocket.close":
+                self._hand_over().close(message.get("code", 1000), message.get("reason") or "")
+            case _Phase.OVER, _:
+                raise ClientDisconnected
+            case _, kind:
+                raise RuntimeError(f"{kind} is not possible here: messages go the direct way")
+
+    def _accept(self, message: Message) -> None:
+        headers = [*self._server.default_headers, *message.get("headers", [])]
+        self._tcp.write(self._opening.accepted(message.get("subprotocol"), headers))
+        self._tcp.pause_reading()
+        self._phase = _Phase.ACCEPTED
+
+    def _open(self, write_budget_bytes: int) -> UvicornTransport:
         """Give the direct way to this connection; once, after ``websocket.accept``."""
         direct = self._hand_over()
         direct.limit_writing(write_budget_bytes)
         return direct
 
     def _hand_over(self) -> UvicornTransport:
-        assert self.handshake_complete
-        if self._direct is None:
-            self._is_app_to_choose = False
-            path = self.scope["path"]
-            peers: set[object] = self.connections  # type: ignore[assignment]  # which knows its own protocols only
-            self._direct = UvicornTransport(self.transport, peers, path, self.config.ws_max_size)
-            if self.disconnected:
-                self._direct.connection_lost(None)
-            else:
-                self._direct.take_over()
-                peers.discard(self)
-            self.transport = _HANDED_OVER
-        return self._direct
-
-    async def receive(self) -> ASGIReceiveEvent:
-        """Give the next event; after the acceptance this chooses uvicorn's ordinary way."""
-        if self._is_app_to_choose:
-            self._is_app_to_choose = False
-            self.transport.resume_reading()
-        return await super().receive()
-
-    async def send(self, message: ASGISendEvent) -> None:
-        """Take an event; a refusal, which closes what was just accepted, goes the direct way."""
-        if message["type"] == "websocket.close" and self._is_app_to_choose:
-            self._hand_over().close(message.get("code", 1000), message.get("reason") or "")
-            return
-        await super().send(message)
-        if message["type"] == "websocket.accept" and self.handshake_complete:
-            self._is_app_to_choose = True
-            self.transport.pause_reading()
-
-    def data_received(self, data: bytes) -> None:
-        """Take the handshake, and everything where the app has chosen uvicorn's ordinary way."""
-        if self.handshake_initiated and not self.handshake_complete:
-            self.transport.abort()  # RFC 6455, 4.1: the client must wait for our response
-            return
-        super().data_received(data)
-        if self.conn.handshake_exc is not None and not self.handshake_initiated:
-            # The parser gives up on a line above 8 KB without a word, and the client would wait for ever.
-            self.transport.write(_TOO_LONG)
-            self.transport.close()
-
-    def shutdown(self) -> None:
-        """Tell the peer that the server restarts (uvicorn calls this when it stops)."""
-        if self._is_app_to_choose:
-            self._hand_over().shutdown()
+        direct = self._direct = UvicornTransport(self._tcp, self._peers, self._path, self._config.ws_max_size)
+        if self._phase is _Phase.OVER:
+            direct.connection_lost(None)
         else:
-            super().shutdown()
+            direct.take_over()
+            self._peers.discard(self)
+        self._phase = _Phase.OVER
+        return direct
 
-
-class _HandedOver(asyncio.Transport):
-    """Stands for the socket that has another protocol, for uvicorn closes it when the app returns."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-    def is_closing(self) -> bool:
-        """Always True: uvicorn has nothing to write."""
-        return True
-
-
-_HANDED_OVER = _HandedOver()
+    def _end(self, response: bytes) -> None:
+        """Answer with a refusal; nothing happens where the client is gone or in."""
+        if self._phase is not _Phase.OVER:
+            self._phase = _Phase.OVER
+            self._tcp.write(response)
+            self._tcp.close()

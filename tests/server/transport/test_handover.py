@@ -5,10 +5,11 @@ import gc
 from typing import Any
 
 import pytest
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from crdt.errors import CloseCode
 from server.transport import DIRECT
+from server.transport.handshake import Opening
 from server.transport.parser import Parser
 from server.transport.uvicorn import CowriteProtocol
 from tests.server.transport.client import BINARY, CONT, PING, PONG, closing, frame
@@ -17,28 +18,33 @@ from tests.server.transport.recording import BUDGET, MAX_SIZE, RecordingSink, on
 from tests.server.transport.servers import running
 
 
+@pytest.mark.parametrize("way", ["receive", "send"])
 @on_uvloop
-async def test_an_app_that_does_not_ask_for_the_direct_path_gets_the_ordinary_one() -> None:
-    received: list[Any] = []
-
+async def test_an_app_that_does_not_take_the_direct_path_has_failed(
+    way: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        received.append(await receive())
+        await receive()
         await send({"type": "websocket.accept"})
-        received.append(await receive())
-        await send({"type": "websocket.send", "bytes": received[-1]["bytes"]})
-        received.append(await receive())
+        await (receive() if way == "receive" else send({"type": "websocket.send", "bytes": b"?"}))
 
     with in_memory(CowriteProtocol, app) as tcp:
-        await until(lambda: bool(tcp.written), interval_s=0)
-        tcp.feed(frame(BINARY, b"echo"), closing(1000, "bye"))
-        await until(lambda: len(received) == 3)
-        assert [message["type"].removeprefix("websocket.") for message in received] == [
-            "connect",
-            "receive",
-            "disconnect",
-        ]
-        assert tcp.written[1] == b"\x82\x04echo"
-        assert (received[-1]["code"], received[-1]["reason"]) == (1000, "bye")
+        await until(lambda: len(tcp.written) == 2)
+        assert tcp.written[1][2:4] == (1011).to_bytes(2, "big")
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [RuntimeError]
+
+
+@pytest.mark.parametrize(("answers", "status"), [(True, b"403"), (False, b"500")])
+@on_uvloop
+async def test_an_app_that_does_not_accept_refuses(answers: bool, status: bytes) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if answers:
+            await send({"type": "websocket.close"})
+
+    with in_memory(CowriteProtocol, app) as tcp:
+        await until(lambda: tcp.is_over)
+        [answer] = tcp.written
+        assert answer.startswith(b"HTTP/1.1 " + status)
 
 
 @on_uvloop
@@ -65,9 +71,8 @@ async def test_a_failing_app_ends_its_connection(moment: str, caplog: pytest.Log
         raise ZeroDivisionError
 
     with in_memory(CowriteProtocol, app) as tcp:
-        await until(lambda: tcp.is_over or len(tcp.written) == 2)
-        if moment == "before it serves":
-            assert tcp.written[1][2:4] == (1011).to_bytes(2, "big")
+        await until(lambda: len(tcp.written) == 2)
+        assert tcp.written[1][2:4] == (1011).to_bytes(2, "big")
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
 
 
@@ -118,5 +123,5 @@ async def test_a_resting_connection_keeps_nothing_of_the_handshake_and_no_parser
         await until(lambda: peer.sink.messages == [b"ab"])
         await until(lambda: not server.tasks)
         gc.collect()
-        kinds = (WebSocketsSansIOProtocol, Parser)
+        kinds = (CowriteProtocol, HttpToolsProtocol, Opening, Parser)
         assert [kept for kept in gc.get_objects() if issubclass(type(kept), kinds)] == []

@@ -95,12 +95,19 @@ async def test_what_is_received_while_reading_resumes_comes_after_what_was_kept(
 
 @on_uvloop
 async def test_frames_before_the_handshake_is_answered_end_the_connection() -> None:
-    received: list[Any] = []
+    may_accept = asyncio.Event()
+    refused: list[OSError] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        received.extend([await receive(), await receive()])
+        await may_accept.wait()
+        try:
+            await send({"type": "websocket.accept"})
+        except OSError as error:
+            refused.append(error)
 
     with in_memory(CowriteProtocol, app) as tcp:
         tcp.feed(b"\x82\x03abc")
-        await until(lambda: len(received) == 2)
-        assert [message["type"] for message in received] == ["websocket.connect", "websocket.disconnect"]
+        await until(lambda: tcp.is_over)
+        may_accept.set()
+        await until(lambda: bool(refused))
+        assert tcp.written == []
