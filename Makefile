@@ -39,8 +39,8 @@ test: $(DEVELOPMENT) ## run every test
 	$(call attempt,browser,No browser: its tests are skipped (see above).)
 	.venv/bin/python -m tests.support.lanes
 
-bench: $(BENCH) $(PEER_PACKAGES) $(PEER_VENV) ## measure beside the peers; a part: SCENARIOS="fan" PEERS="hocuspocus" REPEATS=1
-	.venv/bin/python -m tests.bench $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(if $(PEERS),--peers $(PEERS)) $(if $(REPEATS),--repeats $(REPEATS))
+bench: $(BENCH) $(CLIENTS) $(PEER_PACKAGES) $(PEER_VENV) ## measure beside the peers; a part: SCENARIOS="fan" PEERS="hocuspocus" REPEATS=1
+	.venv/bin/python -m tests.bench $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(if $(PEERS),--peers $(PEERS)) $(if $(REPEATS),--repeats $(REPEATS)) $(if $(RESUME),--resume)
 
 check: $(DEVELOPMENT) ## check format, lint and types
 	.venv/bin/ruff format --check
@@ -84,11 +84,13 @@ $(DEVELOPMENT): $(RUNTIME)
 	@touch $@
 
 $(BENCH): $(DEVELOPMENT)
+	@echo "Installing what draws the plots into .venv."
 	@$(INSTALL) --editable '.[dev,bench]'
 	@touch $@
 
 # Of its own: what the peer is pinned to must not bind Cowrite.
 $(PEER_VENV): tests/bench/peers/requirements.txt | .venv/bin/python
+	@echo "Installing pycrdt-websocket into $(@D)."
 	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --requirement $<
 	@touch $@

@@ -21,16 +21,21 @@ from tests.bench.machine import describe
 from tests.bench.report import write_report
 from tests.bench.results import Outcome, Results, append, read
 from tests.bench.scenarios import SCENARIOS, Scenario
+from tests.bench.summary import write_summary
 from tests.bench.systems import SYSTEMS
 from tests.bench.targets import OURS
 
 REPEATS = 5
+CHECK = "truth"
+"""The scenario that checks the generator."""
+OUTCOMES, MACHINE = "outcomes.jsonl", "machine.txt"
 NOBODY = "none"
 OUTPUT = Path("build/bench")
-OUTCOMES = OUTPUT / "outcomes.jsonl"
-MACHINE = OUTPUT / "machine.txt"
+WHOLE, PART = OUTPUT / "whole", OUTPUT / "part"
+"""Where the outcomes of a run are kept: one that measures everything, and one that measures a part."""
 PUBLISHED = Path("tests/bench")
 """Where the report of a whole run goes."""
+README = Path("README.md")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +64,14 @@ class Clock:
 
 
 def turns(scenarios: Sequence[str], systems: Sequence[str], repeats: int) -> Iterator[Turn]:
-    """Order the measurements: every scenario by everybody, and again, so that drift meets all alike."""
+    """Order the measurements: every scenario by everybody, and again with another one first.
+
+    So drift, and what one leaves to the next, meets all alike.
+    """
     for repeat in range(1, repeats + 1):
+        first = repeat % len(systems)
         for name in scenarios:
-            for system in systems:
+            for system in [*systems[first:], *systems[:first]]:
                 if SCENARIOS[name].plays(SYSTEMS[system]):
                     yield Turn(SCENARIOS[name], system, repeat)
 
@@ -109,16 +118,27 @@ def line(turn: Turn, outcome: Outcome, left_s: float) -> str:
     )
 
 
-def run(all_turns: Sequence[Turn]) -> None:
-    """Take all measurements, and write each outcome down as it comes."""
-    OUTCOMES.write_text("")
-    MACHINE.write_text("\n".join(describe(date.today().isoformat())))
+def run(all_turns: Sequence[Turn], folder: Path, *, resume: bool) -> None:
+    """Take all measurements, and write each outcome down as it comes.
+
+    ``resume`` where those of a run that was stopped are to be kept.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    outcomes = folder / OUTCOMES
+    if not resume or not outcomes.exists():
+        outcomes.write_text("")
+        (folder / MACHINE).write_text("\n".join(describe(date.today().isoformat())))
     clock = Clock()
-    for number, turn in enumerate(all_turns, start=1):
-        outcome = take(turn)
-        append(OUTCOMES, outcome)
+    taken = set()
+    for outcome in read(outcomes):
         clock.learn(outcome)
-        print(line(turn, outcome, clock.left_s(all_turns[number:])), flush=True)
+        taken.add((outcome.scenario, outcome.system, outcome.repeat))
+    left = [turn for turn in all_turns if (turn.scenario.name, turn.system, turn.repeat) not in taken]
+    for number, turn in enumerate(left, start=1):
+        outcome = take(turn)
+        append(outcomes, outcome)
+        clock.learn(outcome)
+        print(line(turn, outcome, clock.left_s(left[number:])), flush=True)
 
 
 def interrupt(signal_number: int, frame: FrameType | None) -> None:
@@ -133,32 +153,42 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--scenarios", nargs="*", choices=list(SCENARIOS), help="all by default")
     parser.add_argument("--peers", nargs="*", choices=[*peers, NOBODY], help="all by default")
     parser.add_argument("--repeats", type=int, default=REPEATS)
-    parser.add_argument("--report", action="store_true", help="measure nothing, report the last run again")
+    parser.add_argument("--resume", action="store_true", help="go on with a run of these that was stopped")
+    parser.add_argument("--report", action="store_true", help="measure nothing, report that run again")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Measure, then report: a whole run where the repository shows it, a part of it in ``build/bench``."""
-    signal.signal(signal.SIGTERM, interrupt)
+    """Measure, then report: a whole run where the repository shows it, a part of it in ``build/bench``.
+
+    Returns 1 where a measurement of Cowrite, or a check of what is measured, has failed.
+    """
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, interrupt)
     asked = arguments()
-    OUTPUT.mkdir(parents=True, exist_ok=True)
+    is_whole = not asked.scenarios and not asked.peers and asked.repeats >= REPEATS
+    kept, folder = (WHOLE, PUBLISHED) if is_whole else (PART, OUTPUT)
     systems = [OURS, *(name for name in SYSTEMS if name != OURS and name in (asked.peers or SYSTEMS))]
     try:
         if not asked.report:
-            run(list(turns(asked.scenarios or list(SCENARIOS), systems, asked.repeats)))
+            wanted = turns(asked.scenarios or list(SCENARIOS), systems, asked.repeats)
+            run(list(wanted), kept, resume=asked.resume)
     except KeyboardInterrupt:
-        print("Stopped; no report was written.", file=sys.stderr)
+        print("Stopped; no report was written. With --resume it goes on.", file=sys.stderr)
         return 130
-    outcomes = read(OUTCOMES)
-    taken = {(outcome.scenario, outcome.system, outcome.repeat) for outcome in outcomes}
-    wanted = {
-        (turn.scenario.name, turn.system, turn.repeat)
-        for turn in turns(list(SCENARIOS), list(SYSTEMS), REPEATS)
-    }
-    folder = PUBLISHED if wanted <= taken else OUTPUT
-    print(write_report(folder, Results(outcomes), SCENARIOS, MACHINE.read_text().splitlines()))
+    if not (kept / OUTCOMES).exists():
+        print("There is no such run to report.", file=sys.stderr)
+        return 1
+    outcomes = read(kept / OUTCOMES)
+    results = Results(outcomes)
+    print(write_report(folder, results, SCENARIOS, (kept / MACHINE).read_text().splitlines()))
     print(f"\nThe report is in {folder / 'RESULTS.md'}.")
-    return 0
+    if is_whole:
+        write_summary(README, results, SCENARIOS)
+    failures = [each for each in outcomes if each.failure and (each.system == OURS or each.scenario == CHECK)]
+    for each in failures:
+        print(f"{each.scenario}, {each.system}, {each.repeat}: {each.failure}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sqlite3
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.support.redis_server import binary
 
 __all__ = ["describe"]
 
+MISSING = "missing"
 OURS = ("cowrite", "pycrdt", "uvicorn", "websockets", "uvloop", "starlette", "hiredis", "picows")
 THEIRS = ("pycrdt-websocket", "pycrdt", "uvicorn", "websockets", "uvloop")
 NODE_PACKAGES = (
@@ -35,7 +37,10 @@ def describe(now: str) -> list[str]:
     theirs = _output(str(VENV / "bin/python"), "-c", VERSIONS, *THEIRS)
     return [
         f"{now}; {_processor()}, {len(ALL_CORES)} cores, {_memory_gb():.0f} GB, {platform.platform()}",
-        f"servers on core {_listed(server_cores())}, load generator on core {_listed(own_core())}",
+        f"servers on core {_listed(server_cores())}, the generator on core {_listed(own_core())};"
+        f" where two processes serve, both on core {_listed(server_cores(2))}",
+        f"Cowrite at {_output('git', 'describe', '--always', '--dirty', '--abbrev=12')}, SQLite"
+        f" {sqlite3.sqlite_version} on {_filesystem()}",
         f"Python {platform.python_version()}: " + ", ".join(f"{name} {version(name)}" for name in OURS),
         f"Python of the peer: {theirs}",
         f"Node.js {_output('node', '--version')}: "
@@ -46,6 +51,10 @@ def describe(now: str) -> list[str]:
 
 def _listed(cores: set[int]) -> str:
     return ", ".join(map(str, sorted(cores)))
+
+
+def _filesystem() -> str:
+    return _output("stat", "--file-system", "--format", "%T", ".")
 
 
 def _processor() -> str:
@@ -60,12 +69,12 @@ def _memory_gb() -> float:
 
 
 def _node_version(name: str) -> str:
-    package: dict[str, object] = json.loads((PEERS / "node_modules" / name / "package.json").read_text())
-    return str(package["version"])
+    path = PEERS / "node_modules" / name / "package.json"
+    return str(json.loads(path.read_text())["version"]) if path.exists() else MISSING
 
 
 def _output(*command: str) -> str:
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return "missing"
+        return MISSING

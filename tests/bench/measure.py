@@ -4,6 +4,7 @@ Prints what was found as JSON, in the last line; exits 1 with the reason in the 
 servers' logs and data are in ``build/bench/data``, and stay there when it failed.
 """
 
+import gc
 import json
 import os
 import resource
@@ -29,6 +30,8 @@ def measure(scenario: str, system: str) -> Measured:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     os.sched_setaffinity(0, own_core())
+    # What is measured last for seconds; a collection among the clients' documents would show in latencies.
+    gc.disable()
     folder = DATA.resolve() / f"{scenario}-{system}-{os.getpid()}"
     folder.mkdir(parents=True)
     measured = uvloop.run(_run(scenario, system, folder))

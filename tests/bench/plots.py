@@ -29,6 +29,8 @@ COLOURS = {
 GREY = "#808080"
 POINTS = 200
 """A distribution is drawn through so many quantiles."""
+RARE = 3
+"""It ends where one edit of 10 to the power of so many takes longer."""
 
 
 def draw(folder: Path, results: Results, scenarios: Sequence[str]) -> dict[str, str]:
@@ -40,7 +42,7 @@ def draw(folder: Path, results: Results, scenarios: Sequence[str]) -> dict[str, 
     for scenario in scenarios:
         if any(results.latencies_ms(scenario, system) for system in results.systems(scenario)):
             name = f"latency_{scenario}"
-            drawn[name] = f"Latency of {scenario}: share of edits on the screen within so many milliseconds"
+            drawn[name] = f"Latency of {scenario}: share of edits that take longer than so many milliseconds"
             _latency(folder / f"{name}.svg", results, scenario)
     for name, pattern, what in GROWTHS:
         if _has_growth(results, pattern):
@@ -93,13 +95,15 @@ def _latency(path: Path, results: Results, scenario: str) -> None:
         for system in results.systems(scenario):
             if latencies := results.latencies_ms(scenario, system):
                 last = len(latencies) - 1
-                shares = [point / POINTS for point in range(POINTS + 1)]
-                values = [max(latencies[round(share * last)], 0.01) for share in shares]
-                axes.plot(values, [100 * share for share in shares], label=system, color=COLOURS[system])
+                slower = [10 ** (-RARE * point / POINTS) for point in range(POINTS + 1)]
+                values = [max(latencies[round((1 - share) * last)], 0.01) for share in slower]
+                axes.plot(values, [100 * share for share in slower], label=system, color=COLOURS[system])
         axes.set_xscale("log")
+        axes.set_yscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("ms from the edit to the screen")
-        axes.set_ylabel("% of edits")
+        axes.set_ylabel("% of edits that take longer")
         axes.grid(visible=True)
         axes.legend()
 

@@ -56,6 +56,10 @@ class Results:
         """Return every repeat, failed ones too."""
         return self._outcomes.get((scenario, system), [])
 
+    def failures(self, scenario: str, system: str) -> int:
+        """Return how many repeats found nothing."""
+        return sum(bool(outcome.failure) for outcome in self.outcomes(scenario, system))
+
     def systems(self, scenario: str) -> list[str]:
         """Return who played, in the order of the first turn."""
         return [system for played, system in self._outcomes if played == scenario]

@@ -16,7 +16,9 @@ PEERS = ("y-websocket", "hocuspocus", "pycrdt-websocket")
 FLUSH_INTERVAL_MS, PRESENCE_INTERVAL_MS = 1_000 * FLUSH_INTERVAL_S, 1_000 * PRESENCE_INTERVAL_S
 """How long an edit, or a cursor, may wait, so that it is sent together with others."""
 LEVEL = 1.1
-"""Up to here, a figure that should not grow is called level."""
+"""Up to here, a figure that should not grow is called level: figures of two runs differ as much."""
+ASLEEP_US_PER_S = 10.0
+"""What a connection may cost on which nothing happens: 100,000 of them fill a core."""
 
 
 class Rule(Enum):
@@ -30,6 +32,8 @@ class Rule(Enum):
     """As it is."""
     OWN_RATIO = "times own"
     """Divided by another figure of Cowrite in the same scenario."""
+    OWN_EXCESS = "more than own"
+    """Another figure of Cowrite in the same scenario, taken away from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Target:
     others: tuple[str, ...] = PEERS
     """Who it is compared with."""
     other_figure: str = ""
-    """What it is divided by, where that is another figure of Cowrite."""
+    """The other figure of Cowrite that it is compared with."""
     is_extrapolated: bool = False
     """Whether the figure was computed for more cores than were used, which the report then says."""
 
@@ -60,10 +64,16 @@ class Target:
             case Rule.OWN_RATIO:
                 extrapolated = " (extrapolated)" if self.is_extrapolated else ""
                 return f"{sign} {self.limit:g} × own {self.other_figure}{extrapolated}"
+            case Rule.OWN_EXCESS:
+                return f"{sign} own {self.other_figure} + {self.limit:g} {self._unit}"
             case Rule.RATIO:
                 return f"{sign} {self.limit:g} × {self._compared}"
             case Rule.EXCESS:
-                return f"{sign} {self._compared} + {self.limit:g}"
+                return f"{sign} {self._compared} + {self.limit:g} {self._unit}"
+
+    @property
+    def _unit(self) -> str:
+        return self.figure.rpartition("_")[2]
 
     @property
     def _compared(self) -> str:
@@ -77,11 +87,13 @@ class Verdict:
     target: Target
     value: float | None
     """What the limit is for; None where a figure is missing."""
+    failures: int = 0
+    """How many of Cowrite's repeats failed."""
 
     @property
     def is_met(self) -> bool:
-        """Whether the limit is kept; a missing figure keeps none."""
-        if self.value is None:
+        """Whether the limit is kept: by no missing figure, and not where one repeat of several failed."""
+        if self.value is None or self.failures:
             return False
         return self.value >= self.target.limit if self.target.is_floor else self.value <= self.target.limit
 
@@ -117,15 +129,31 @@ TARGETS: Sequence[Target] = (
     Target("reconnect", "synced_s", 0.3),
     Target("start", "start_s", 1.0, Rule.ALONE),
     Target("start", "rss_mb", 70.0, Rule.ALONE),
-    Target("sleep", "cpu_ms_per_s", 5.0, Rule.ALONE),
-    Target(
-        "growth",
-        "cpu_us_per_delivery_1000",
-        LEVEL,
-        Rule.OWN_RATIO,
-        other_figure="cpu_us_per_delivery_10",
+    Target("sleep", "cpu_us_per_connection_s", ASLEEP_US_PER_S, Rule.ALONE),
+    *(
+        Target(
+            "growth",
+            f"cpu_us_per_delivery_{more}",
+            LEVEL,
+            Rule.OWN_RATIO,
+            other_figure=f"cpu_us_per_delivery_{fewer}",
+        )
+        for fewer, more in ((10, 30), (30, 100), (100, 300), (300, 1_000))
     ),
-    # Not the load that two workers carried: their updates per CPU second, without Redis's, times two.
+    *(
+        Target(
+            "cross", f"{party}_apart_p50_ms", 3.0, Rule.OWN_EXCESS, other_figure=f"{party}_together_p50_ms"
+        )
+        for party in ("fan", "busy100")
+    ),
+    Target(
+        "cross",
+        "idle_10000_redis_cpu_us_per_update",
+        1.2,
+        Rule.OWN_RATIO,
+        other_figure="idle_100_redis_cpu_us_per_update",
+    ),
+    # Not a load that was carried: what the CPU used, Redis's too, would come to on two full cores.
     Target(
         "mixed",
         "load_two_workers",
@@ -156,17 +184,25 @@ def best_peer(
 
 def judge(results: Results, target: Target) -> Verdict:
     """Compare the medians of one run with a target."""
+    return Verdict(target, _value(results, target), results.failures(target.scenario, OURS))
+
+
+def _value(results: Results, target: Target) -> float | None:
     ours = results.figure(target.scenario, OURS, target.figure)
     if ours is None:
-        return Verdict(target, None)
+        return None
     if target.rule is Rule.ALONE:
-        return Verdict(target, ours.median)
-    if target.rule is Rule.OWN_RATIO:
+        return ours.median
+    other = _other(results, target)
+    if target.rule in (Rule.EXCESS, Rule.OWN_EXCESS):
+        return None if other is None else ours.median - other
+    return ours.median / other if other else None
+
+
+def _other(results: Results, target: Target) -> float | None:
+    """Return what the figure is compared with."""
+    if target.rule in (Rule.OWN_RATIO, Rule.OWN_EXCESS):
         own = results.figure(target.scenario, OURS, target.other_figure)
-        return Verdict(target, ours.median / own.median if own and own.median else None)
+        return None if own is None else own.median
     best = best_peer(results, target.scenario, target.figure, target.others)
-    if best is None:
-        return Verdict(target, None)
-    if target.rule is Rule.EXCESS:
-        return Verdict(target, ours.median - best[1])
-    return Verdict(target, ours.median / best[1] if best[1] else None)
+    return None if best is None else best[1]

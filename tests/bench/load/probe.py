@@ -75,6 +75,7 @@ class Probe(Client):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Read every message."""
+        self.received_bytes += frame.payload_size
         if frame.msg_type is WSMsgType.BINARY:
             self._receive(frame.get_payload_as_bytes())
 

@@ -1,13 +1,16 @@
 """Checks that a server has what the generator sent, by a fresh client."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from tests.bench.load.client import Client
 from tests.bench.load.crowd import Crowd
 from tests.bench.load.probe import Probe
 from tests.bench.load.source import Source, typed_text
 from tests.bench.systems.contract import Server
 
-__all__ = ["Mismatch", "check_probes", "check_typed"]
+__all__ = ["Mismatch", "check_probes", "check_received", "check_typed"]
+
+RECEIVED_LIMIT_S = 5.0
 
 
 class Mismatch(Exception):
@@ -19,6 +22,22 @@ async def check_typed(crowd: Crowd, server: Server, sources: Sequence[Source]) -
     fresh = await crowd.join(Probe(server, sources[0].document))
     check_probes([fresh], sources)
     crowd.dismiss(fresh)
+
+
+async def check_received(
+    crowd: Crowd, readers: Sequence[Client], probe: Probe, before: Mapping[Client, int]
+) -> None:
+    """Wait until every one of ``readers`` has got as many bytes as ``probe``; raises ``Mismatch``.
+
+    Somebody who is behind may have got less, all at once in the end; nobody is here.
+    """
+    due = probe.received_bytes - before[probe]
+
+    def have_all() -> bool:
+        return all(reader.received_bytes - before[reader] >= due for reader in readers)
+
+    if not await crowd.until(have_all, RECEIVED_LIMIT_S):
+        raise Mismatch("a reader got less than the probe")
 
 
 def check_probes(probes: Sequence[Probe], sources: Sequence[Source]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.bench.load.crowd import Crowd
+from tests.bench.load.meter import BUSY_SHARE, Meter
 from tests.bench.load.pace import Pace
 from tests.bench.load.probe import Probe
 from tests.bench.load.source import Source
@@ -17,16 +18,14 @@ __all__ = ["WINDOW_S", "Window", "costs_of", "frames_needed", "latency_figures",
 WARM_S = 1.0
 WINDOW_S = 4.0
 DRAIN_LIMIT_S = 10.0
-BUSY_SHARE = 0.85
-"""Of its core: above it the generator may be what was measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
     """What happened while it was open, until all had arrived."""
 
-    cpu_each_s: list[float]
-    """What every server used, in the order given."""
+    by_process_s: list[dict[int, float]]
+    """What the processes of every server used, in the order given."""
     seconds: float
     """How long edits were sent."""
     updates: float
@@ -34,12 +33,24 @@ class Window:
     latencies_ms: list[float]
     is_drained: bool
     """Whether all arrived in the end."""
+    generator_share: float
+    """Which part of its core the generator used."""
     notes: list[str]
+
+    @property
+    def cpu_each_s(self) -> list[float]:
+        """What every server used, in the order given."""
+        return [sum(used.values()) for used in self.by_process_s]
 
     @property
     def cpu_s(self) -> float:
         """What all servers used together."""
         return sum(self.cpu_each_s)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What every window has: the latencies, and how busy the generator was."""
+        return latency_figures(self.latencies_ms) | {"generator_share": self.generator_share}
 
 
 def frames_needed(each_per_second: float) -> int:
@@ -79,26 +90,25 @@ async def measure_window(
         pace.start()
     await asyncio.sleep(WARM_S)
     before = _served(sources, probes)
-    opened, own_before = time.perf_counter(), time.process_time()
-    cpu_before = [server.cpu_s() for server in servers]
+    meter = Meter(servers)
     for probe in probes:
-        probe.since = opened
+        probe.since = time.perf_counter()
     await asyncio.sleep(window_s)
     for pace in paces:
         pace.stop()
-    seconds = time.perf_counter() - opened
-    share = (time.process_time() - own_before) / seconds
+    seconds, share = meter.seconds, meter.generator_share
     is_drained = await crowd.until(
         lambda: all(probe.arrived == probe.expected for probe in probes), DRAIN_LIMIT_S
     )
     crowd.check()
-    cpu_s = [server.cpu_s() - used for server, used in zip(servers, cpu_before, strict=True)]
-    notes = [] if share < BUSY_SHARE else [f"The generator used {share:.0%} of its core."]
+    by_process_s = meter.by_process_s()
+    notes = [] if share < BUSY_SHARE else ["The generator was busy: it may be what was measured."]
     overdue = [late for probe in probes for late in probe.overdue_ms()]
     if not is_drained:
         notes.append(f"{len(overdue)} edits had not arrived after {DRAIN_LIMIT_S:g} s more.")
     latencies = [latency for probe in probes for latency in probe.latencies_ms] + overdue
-    return Window(cpu_s, seconds, _served(sources, probes) - before, latencies, is_drained, notes)
+    updates = _served(sources, probes) - before
+    return Window(by_process_s, seconds, updates, latencies, is_drained, share, notes)
 
 
 def _served(sources: Sequence[Source], probes: Sequence[Probe]) -> float:

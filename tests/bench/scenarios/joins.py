@@ -12,6 +12,7 @@ from crdt.state_vector import decode_state_vector
 from tests.bench.load.client import Client
 from tests.bench.load.crowd import Crowd
 from tests.bench.load.documents import large_document, paper
+from tests.bench.load.meter import Meter
 from tests.bench.load.probe import Probe
 from tests.bench.load.skimmer import Skimmer
 from tests.bench.load.source import Source, client_ids, typing_frames
@@ -36,12 +37,15 @@ async def _storm(content: Callable[[], bytes], joiners: int, system: System, fol
         await asyncio.sleep(SETTLE_S)
         await _type_one(crowd, watcher)
         skimmers = [Skimmer(server, DOCUMENT) for _ in range(joiners)]
-        cpu_before, started = server.cpu_s(), time.perf_counter()
+        meter = Meter([server])
         async with asyncio.timeout(STORM_LIMIT_S):
             await asyncio.gather(*(skimmer.join() for skimmer in skimmers))
-        figures = {"synced_s": time.perf_counter() - started}
-        figures["cpu_s"] = server.cpu_s() - cpu_before
-        figures["peak_mb"] = server.peak_rss_bytes() / 1e6
+        figures = {
+            "synced_s": meter.seconds,
+            "cpu_s": meter.cpu_s,
+            "peak_mb": server.peak_rss_bytes() / 1e6,
+            "generator_share": meter.generator_share,
+        }
         for skimmer in skimmers:
             skimmer.leave()
         await _check(crowd, server, watcher)

@@ -9,8 +9,8 @@ from tests.bench.load.crowd import Crowd
 from tests.bench.load.pace import Pace
 from tests.bench.load.probe import Probe
 from tests.bench.load.source import Source, client_ids, typing_frames
-from tests.bench.load.truth import check_probes, check_typed
-from tests.bench.load.window import WINDOW_S, Window, costs_of, frames_needed, latency_figures, measure_window
+from tests.bench.load.truth import check_probes, check_received, check_typed
+from tests.bench.load.window import WINDOW_S, Window, costs_of, frames_needed, measure_window
 from tests.bench.scenarios.scenario import Scenario, everybody
 from tests.bench.systems.contract import Measured, Server, System
 
@@ -50,7 +50,8 @@ async def type_together(
     first = await crowd.join(Probe(away, document))
     writers = [Client(home, document) for _ in range(party.writers - (0 if party.readers else 2))]
     await crowd.join_all(writers)
-    await crowd.join_all([Client(away, document) for _ in range(party.readers - 2)])
+    readers = [Client(away, document) for _ in range(party.readers - 2)]
+    await crowd.join_all(readers)
     last = await crowd.join(Probe(away, document))
     people = writers if party.readers else [first, *writers, last]
     sources = [
@@ -60,7 +61,10 @@ async def type_together(
     probes = [first, last]
     pace = Pace(sources, party.each_per_second)
     costs = costs_of([home, away])
+    before = {reader: reader.received_bytes for reader in [*readers, *probes]}
     window = await measure_window(costs, crowd, sources, probes, pace, window_s=window_s)
+    if window.is_drained:
+        await check_received(crowd, readers, last, before)
     if window.is_drained and is_checked:
         check_probes(probes, sources)
         await check_typed(crowd, home, sources)
@@ -71,7 +75,7 @@ async def _measure(party: Party, system: System, folder: Path) -> Measured:
     async with system.serve(folder) as [server], Crowd() as crowd:
         window = await type_together(crowd, party, server, server, is_checked=everybody(system))
     figures = {"cpu_us_per_delivery": 1e6 * window.cpu_s / (window.updates * party.others)}
-    return Measured(figures | latency_figures(window.latencies_ms), window.latencies_ms, window.notes)
+    return Measured(figures | window.figures, window.latencies_ms, window.notes)
 
 
 def _scenario(name: str, title: str, party: Party) -> Scenario:

@@ -8,7 +8,7 @@ from tests.bench.load.crowd import Crowd
 from tests.bench.load.pace import Pace
 from tests.bench.load.probe import Probe
 from tests.bench.load.source import Source, client_ids, cursor_frames
-from tests.bench.load.window import frames_needed, latency_figures, measure_window
+from tests.bench.load.window import frames_needed, measure_window
 from tests.bench.scenarios.scenario import Scenario
 from tests.bench.systems.contract import Measured, System
 
@@ -32,7 +32,7 @@ async def _measure(people: int, each_per_second: float, system: System, folder: 
         pace = Pace(sources, each_per_second)
         window = await measure_window([server], crowd, sources, [first, last], pace)
     figures = {"cpu_us_per_delivery": 1e6 * window.cpu_s / (window.updates * (people - 1))}
-    return Measured(figures | latency_figures(window.latencies_ms), window.latencies_ms, window.notes)
+    return Measured(figures | window.figures, window.latencies_ms, window.notes)
 
 
 def _scenario(name: str, title: str, people: int, each_per_second: float) -> Scenario:

@@ -1,7 +1,6 @@
 """Everybody loses a killed server and returns to its successor at once, some with edits made meanwhile."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from crdt.encoding import Decoder
 from crdt.state_vector import decode_state_vector, encode_state_vector
 from tests.bench.load.client import Client, Lost
 from tests.bench.load.crowd import Crowd
+from tests.bench.load.meter import Meter
 from tests.bench.load.probe import Probe
 from tests.bench.load.source import client_ids
 from tests.bench.load.truth import Mismatch
@@ -100,20 +100,21 @@ async def _measure(system: System, folder: Path) -> Measured:
         for _ in range(PEOPLE - 1):
             await before.join_all([Client(server, story.document) for story in stories])
         overflows = _overflows()
-        started = time.perf_counter()
+        meter = Meter([])
         await server.kill()
         async with asyncio.timeout(RETURN_LIMIT_S), asyncio.TaskGroup() as group:
             restart = group.create_task(server.restart())
             back = group.create_task(_return_all(after, server, stories))
         clients = back.result()
-        synced_s = time.perf_counter() - started
+        synced_s, share = meter.seconds, meter.generator_share
         if not await after.until(lambda: all(client.has_addition for client in clients), RETURN_LIMIT_S):
             raise Mismatch("somebody never got what was written while the server was gone")
         figures = {
             "synced_s": synced_s,
-            "converged_s": time.perf_counter() - started,
+            "converged_s": meter.seconds,
             "ready_s": restart.result(),
-            "cpu_s": server.cpu_s(),
+            "cpu_s": sum(server.cpu_s().values()),
+            "generator_share": share,
         }
         for story in stories[:: DOCUMENTS // CHECKED]:
             fresh = await after.join(Probe(server, story.document))

@@ -8,7 +8,7 @@ from tests.bench.load.pace import Pace
 from tests.bench.load.probe import Probe
 from tests.bench.load.source import Source, client_ids, typing_frames
 from tests.bench.load.truth import check_probes, check_typed
-from tests.bench.load.window import Window, frames_needed, latency_figures, measure_window
+from tests.bench.load.window import Window, frames_needed, measure_window
 from tests.bench.scenarios.scenario import Scenario
 from tests.bench.systems.contract import Measured, Server, System
 
@@ -58,7 +58,7 @@ async def _measure(system: System, folder: Path) -> Measured:
     async with system.serve(folder) as [server], Crowd() as crowd:
         window = await _type_in_rooms(crowd, server, DOCUMENTS, PEOPLE, EACH_PER_SECOND)
     figures = {"cpu_us_per_update": 1e6 * window.cpu_s / window.updates}
-    return Measured(figures | latency_figures(window.latencies_ms), window.latencies_ms, window.notes)
+    return Measured(figures | window.figures, window.latencies_ms, window.notes)
 
 
 SCENARIOS = [

@@ -1,5 +1,6 @@
 """What a scenario sees of a system that it measures. Knows no system."""
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -19,8 +20,8 @@ class Dialect(Enum):
 class Costs(Protocol):
     """What running processes have used, all their children included; nothing while none runs."""
 
-    def cpu_s(self) -> float:
-        """Return the user and system CPU seconds since the last start, in steps of a clock tick."""
+    def cpu_s(self) -> Mapping[int, float]:
+        """Return the user and system CPU seconds of each process since the last start, by its id."""
         ...
 
     def rss_bytes(self) -> int:

@@ -46,8 +46,8 @@ class LocalServer:
         """Return where ``document`` is connected to."""
         return self._url(self._process.port, document)
 
-    def cpu_s(self) -> float:
-        """Return its CPU seconds since the last start."""
+    def cpu_s(self) -> Mapping[int, float]:
+        """Return the CPU seconds of each of its processes since the last start."""
         return self._process.cpu_s()
 
     def rss_bytes(self) -> int:
