@@ -29,7 +29,7 @@ from server.journal import Journal
 from server.loading import Loaded
 from server.member import Member, PauseReason
 from server.owner import Owner
-from server.pace import PRESENCE_INTERVAL_S, Pace
+from server.pace import FLUSH_INTERVAL_S, PRESENCE_INTERVAL_S, RELAY_INTERVAL_S, Pace
 from server.presence import Presence
 from server.receipts import Receipts
 from server.relay import Relay
@@ -131,13 +131,13 @@ class Room:
         """Log and send what has entered the document."""
         self._receipts.begin()
         self._journal.expect(len(update))
-        self._grow(update, self._batch)
+        self._grow(update, self._batch, FLUSH_INTERVAL_S)
 
-    def _grow(self, update: Update, batch: Batch) -> None:
+    def _grow(self, update: Update, batch: Batch, interval_s: float) -> None:
         self.relay.grown()
         batch.add(update)
         self._joins.extend(update)
-        self._pace.request()
+        self._pace.request(interval_s)
 
     def _acknowledge(self, member: Member, payload: bytes) -> None:
         if self._receipts.ask(member, payload, len(self._batch)):
@@ -147,7 +147,7 @@ class Room:
 
     def pass_on(self, update: Update) -> None:
         """Send what has entered the document from another node."""
-        self._grow(update, self._relayed)
+        self._grow(update, self._relayed, RELAY_INTERVAL_S)
 
     async def log_has_room(self) -> None:
         """Wait while too much waits for the disk."""

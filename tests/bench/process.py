@@ -96,6 +96,8 @@ class Process:
         self._ready = ready
         self._cores = cores or server_cores()
         self._environment = {**os.environ, **(environment or {})}
+        # As an operator has it: with it, Python compiles every module anew at every start.
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._process: subprocess.Popen[bytes] | None = None
         self.port = port
         """Where it listens on 127.0.0.1."""

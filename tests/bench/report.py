@@ -23,8 +23,8 @@ readers count bytes. Edits are single characters, made beforehand. Cowrite store
 acknowledges it after `fsync`; Hocuspocus writes to SQLite 2 to 10 s later; y-websocket and pycrdt-websocket
 keep documents in memory, and *bare* is a broadcast without any document. No log is folded while a window of
 some seconds is open. *cold* reads from the page cache. The `load` of *mixed* is no load that was carried: it
-is how many updates a second would fill as many cores as there are workers, at the CPU that all processes
-used, Redis's too, and with no process on more than one core. Figures move with the machine: compare them
+is how many updates a second would fill two cores, at the CPU that all processes used, Redis's too, and with
+no process on more than one core. Figures move with the machine: compare them
 within one run."""
 
 

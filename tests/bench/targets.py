@@ -153,7 +153,7 @@ TARGETS: Sequence[Target] = (
         Rule.OWN_RATIO,
         other_figure="idle_100_redis_cpu_us_per_update",
     ),
-    # Not a load that was carried: what the CPU used, Redis's too, would come to on two full cores.
+    # Both with Redis, and not a load that was carried: what the CPU used would come to on two full cores.
     Target(
         "mixed",
         "load_two_workers",

@@ -88,11 +88,11 @@ class System(Protocol):
         ...
 
     def serve(
-        self, folder: Path, *, nodes: int = 1, workers: int = 1
+        self, folder: Path, *, nodes: int = 1, workers: int | None = None
     ) -> AbstractAsyncContextManager[list[Server]]:
         """Run ``nodes`` servers with their data and logs in ``folder``; at exit all of it is gone.
 
-        With several nodes, or with ``workers`` processes to a node, they share a Redis. Raises
+        Several nodes, or nodes with ``workers`` processes each, be it one, share a Redis. Raises
         ``ProcessError`` where one of them does not get ready.
         """
         ...

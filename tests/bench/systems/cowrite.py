@@ -29,15 +29,18 @@ class Cowrite:
     dialect = Dialect.Y_WEBSOCKET
 
     @asynccontextmanager
-    async def serve(self, folder: Path, *, nodes: int = 1, workers: int = 1) -> AsyncIterator[list[Server]]:
+    async def serve(
+        self, folder: Path, *, nodes: int = 1, workers: int | None = None
+    ) -> AsyncIterator[list[Server]]:
         """Run ``nodes`` servers of ``workers`` processes each."""
-        redis = self._redis(folder, nodes * workers) if nodes * workers > 1 else None
+        processes = nodes * (workers or 1)
+        redis = self._redis(folder, processes) if nodes > 1 or workers is not None else None
         async with AsyncExitStack() as stack:
             if redis is not None:
                 stack.push_async_callback(redis.kill)
                 await redis.start()
             servers = [
-                self._server(folder / f"node{number}", workers, nodes * workers, redis)
+                self._server(folder / f"node{number}", workers or 1, processes, redis)
                 for number in range(nodes)
             ]
             yield await stack.enter_async_context(running(servers))

@@ -94,9 +94,11 @@ class Single:
     can_cross: bool = False
 
     @asynccontextmanager
-    async def serve(self, folder: Path, *, nodes: int = 1, workers: int = 1) -> AsyncIterator[list[Server]]:
+    async def serve(
+        self, folder: Path, *, nodes: int = 1, workers: int | None = None
+    ) -> AsyncIterator[list[Server]]:
         """Run one server."""
-        if nodes * workers > 1:
+        if nodes > 1 or workers is not None:
             raise ProcessError(f"{self.name} has one node of one process")
         [port] = free_ports(1)
         process = Process(
