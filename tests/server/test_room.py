@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 import pytest
@@ -58,6 +59,22 @@ async def test_a_flush_that_costs_more_comes_less_often(
         await peer.acknowledge()
     gaps = [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)]
     assert min(gaps) >= 2.9 * cost_s
+
+
+async def test_R2_what_another_node_has_collected_does_not_wait_here_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("server.room.FLUSH_INTERVAL_S", 60.0)
+    async with running_parts() as parts:
+        writer, wire = await parts.join("d")
+        [room] = parts.rooms
+        peer = Peer("")
+        writer.message_received(update_frame(peer.inserted(0, "first ")))
+        await until(lambda: wire.shown == "first ", "the first edit")
+        writer.message_received(update_frame(peer.inserted(6, "second")))
+        deque(room.relay.take(update_of("elsewhere")), maxlen=0)
+        await until(lambda: "elsewhere" in wire.shown, "what came from another node")
+        assert "second" in wire.shown
 
 
 async def test_a_room_that_cannot_flush_is_given_up_and_nothing_is_lost(

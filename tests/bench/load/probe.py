@@ -34,11 +34,11 @@ class Probe(Client):
         self._clocks: dict[int, int] = {}
 
     def watch(self, sources: Sequence[Source]) -> None:
-        """Watch those of ``sources`` who are in the same document, except this client's own."""
+        """Watch those of ``sources`` who are in the same document, except this client's own; idempotent."""
         for source in sources:
             if source.document == self.document and source.client is not self:
                 self._sources[source.client_id] = source
-                self._arrived[source.client_id] = 0
+                self._arrived.setdefault(source.client_id, 0)
 
     @property
     def arrived(self) -> int:

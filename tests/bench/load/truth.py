@@ -11,6 +11,8 @@ from tests.bench.systems.contract import Server
 __all__ = ["Mismatch", "check_probes", "check_received", "check_typed"]
 
 RECEIVED_LIMIT_S = 5.0
+PRACTICALLY_ALL = 0.95
+"""A server may have told the one, who joined last, something more."""
 
 
 class Mismatch(Exception):
@@ -27,11 +29,8 @@ async def check_typed(crowd: Crowd, server: Server, sources: Sequence[Source]) -
 async def check_received(
     crowd: Crowd, readers: Sequence[Client], probe: Probe, before: Mapping[Client, int]
 ) -> None:
-    """Wait until every one of ``readers`` has got as many bytes as ``probe``; raises ``Mismatch``.
-
-    Somebody who is behind may have got less, all at once in the end; nobody is here.
-    """
-    due = probe.received_bytes - before[probe]
+    """Wait until every one of ``readers`` has got about as many bytes as ``probe``; raises ``Mismatch``."""
+    due = PRACTICALLY_ALL * (probe.received_bytes - before[probe])
 
     def have_all() -> bool:
         return all(reader.received_bytes - before[reader] >= due for reader in readers)

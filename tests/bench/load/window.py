@@ -16,8 +16,8 @@ from tests.bench.systems.contract import Costs, Server
 __all__ = ["WINDOW_S", "Window", "costs_of", "frames_needed", "latency_figures", "measure_window"]
 
 WARM_S = 1.0
-WINDOW_S = 4.0
-DRAIN_LIMIT_S = 10.0
+WINDOW_S = 3.0
+DRAIN_LIMIT_S = 6.0
 
 
 @dataclass(frozen=True, slots=True)

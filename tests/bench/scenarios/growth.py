@@ -28,7 +28,7 @@ WATCHED_SHARE = 10
 """One of so many rooms has a reader beside the writer, whatever their number: updates cost alike then."""
 ARRIVAL_LIMIT_S = 30.0
 
-WINDOW_S = 3.0
+WINDOW_S = 2.0
 
 
 async def _measure(system: System, folder: Path) -> Measured:

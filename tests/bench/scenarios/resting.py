@@ -13,8 +13,8 @@ __all__ = ["SCENARIOS", "SLEEP", "START"]
 
 CONNECTIONS = 2_000
 SETTLE_S = 1.0
-SLEEP_S = 30.0
-"""Long enough for whatever a server does now and then: pings, signs of life."""
+SLEEP_S = 15.0
+"""A whole round of what a server does now and then: pings, signs of life."""
 
 
 async def _idle(system: System, folder: Path) -> Measured:
