@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from server.bus.redis_entries import seal
-from server.storage import DocumentUnreadable, Entry, Snapshot, Stored, StoreUnavailable
+from server.storage import DocumentUnreadable, Entry, PartlyStored, Snapshot, Stored, StoreUnavailable
 from server.storage.redis import RedisStore
 from tests.server.redis_store.support import LATE, QUARANTINE, SNAPSHOT, STREAM
 from tests.support.redis_server import RedisServer
@@ -95,6 +95,42 @@ async def test_a_key_of_another_kind_is_an_error_and_not_an_empty_document(
     redis: RedisServer, nodes: list[RedisStore]
 ) -> None:
     redis.execute("SET", STREAM, "a string")
-    for call in (nodes[0].load("a"), nodes[0].append(entries("a", [1])), nodes[0].backlog()):
+    for call in (nodes[0].load("a"), nodes[0].append(entries("a", [1]))):
         with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
             await call
+
+
+@pytest.mark.parametrize("key", [STREAM, LATE])
+async def test_B9_a_document_that_cannot_be_counted_is_left_out_of_the_backlog(
+    redis: RedisServer, nodes: list[RedisStore], caplog: pytest.LogCaptureFixture, key: str
+) -> None:
+    await nodes[0].append(entries("a", [1]) + entries("b", [1, 2]))
+    redis.execute("SET", key, "a string")
+    assert [(waiting.document, waiting.rows) for waiting in await nodes[0].backlog()] == [("b", 2)]
+    [line] = caplog.records
+    assert line.levelno == logging.ERROR
+    assert "such as 'a'" in line.getMessage()
+
+
+async def test_B9_a_document_that_cannot_be_stored_keeps_no_other_from_being_stored(
+    redis: RedisServer, nodes: list[RedisStore]
+) -> None:
+    await nodes[0].append(entries("c", [1]))
+    redis.execute("SET", LATE, "a string")
+    bad, good, rival = entries("a", [1, 2]), entries("b", [1, 2]), entries("c", [1], "rival")
+    with pytest.raises(PartlyStored, match="WRONGTYPE") as partly:
+        await nodes[0].append([bad[0], *good, bad[1], *rival])
+    assert (partly.value.unstored, partly.value.taken) == (bad, rival)
+    assert list((await nodes[1].load("b")).entries) == good
+
+
+async def test_B9_of_appends_that_are_committed_together_only_the_bad_one_fails(
+    redis: RedisServer, nodes: list[RedisStore]
+) -> None:
+    redis.execute("SET", LATE, "a string")
+    batches = [entries("b", [1]), entries("a", [1]), entries("b", [2]), entries("b", [2], "rival")]
+    calls = (nodes[0].append(batch) for batch in batches)
+    first, *together = await asyncio.gather(*calls, return_exceptions=True)
+    assert (first, together[1:]) == ([], [[], batches[3]])
+    assert type(together[0]) is StoreUnavailable
+    assert list((await nodes[1].load("b")).entries) == entries("b", [1, 2])
