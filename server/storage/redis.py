@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 from server.bus import BusUnavailable, Position
-from server.bus.redis_entries import id_of, parse_id, seal
+from server.bus.redis_entries import Unreadable, id_of, parse_id, seal
 from server.bus.redis_keys import RedisKeys, document_of
 from server.bus.redis_servers import Lane, RedisServers
 from server.bus.redis_url import RedisUrl
@@ -46,6 +46,7 @@ class RedisStore:
         self._caller = RedisCaller(self._servers)
         self._calls = Calls()
         self._appends = AppendQueue(self._commit)
+        self._unreadable = Unreadable()
 
     @classmethod
     @asynccontextmanager
@@ -71,10 +72,15 @@ class RedisStore:
             return await self._appends.append(entries)
 
     async def load(self, document: str) -> Stored:
-        """Read one document in one script; see ``Store.load``."""
+        """Read one document in one script; see ``Store.load``.
+
+        An entry of another version is left out, and left in its place for the nodes that can read it (B7).
+        """
         with self._calls.one():
             keys = self._keys_of(document)
             loaded = redis_rows.read(document, await self._caller.call(Lane.ASK, scripts.LOAD, keys))
+            for id in loaded.foreign:
+                self._unreadable.note(document, id, "another version wrote it")
             if loaded.damaged:
                 await self._quarantine(document, loaded.damaged)
             return loaded.stored
