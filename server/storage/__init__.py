@@ -49,7 +49,7 @@ class Entry(NamedTuple):
 
     document: str
     position: int
-    """Starts at 1 and grows by one for each entry of the document."""
+    """Grows with each entry of the document: by one from 1, or with a bus as its stream counts."""
     update: bytes
 
 
