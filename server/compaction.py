@@ -1,18 +1,19 @@
 """Folds long logs into snapshots, one document at a time: prove, persist, then trim.
 
-With several nodes a document is claimed before it is folded, and the claim renewed until that is done. A
-sweep finds what was lost with a node (references/protocol.md, D6–D8, D12, B9).
+With several nodes a document is claimed before it is folded, and the claim renewed until that is done. One
+of them sweeps, and finds what was lost with a node (references/protocol.md, D6–D8, D12, B9).
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from math import inf
 
 from crdt.errors import CowriteError
 from server.bus import Bus, BusUnavailable, Position, Reading
+from server.fold_claims import Claim, claimed
 from server.folding_pool import FoldingPool
 from server.loading import Tail
 from server.storage import Snapshot, Store, Stored, StoreUnavailable
@@ -24,15 +25,15 @@ logger = logging.getLogger("cowrite.compaction")
 DUE_ROWS = 1_000
 DUE_BYTES = 2**20
 RETRY_S, RETRY_MAX_S = 5.0, 60.0
-CLAIM_S = 15.0
-"""How long a claim holds without renewal; renewed every third of it."""
+SWEEP_SPARE_S = 1.0
+"""How long a sweep may take beyond the time between two of them."""
 
 
 class Compactor:
     """The queue of documents to fold, each at most once in it, and the one who folds them.
 
-    The queue is bounded by the number of documents. What is lost from it with the process, the sweep
-    of any node finds again.
+    The queue is bounded by the number of documents. What is lost from it with the process, a sweep finds
+    again.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class Compactor:
     async def _sweep(self) -> None:
         """Queue what is long, and what has been left alone since the latest sweep."""
         try:
-            waiting = await self._count_waiting()
+            waiting = await self._count_waiting() if await self._is_sweeper() else {}
         except (StoreUnavailable, BusUnavailable) as error:
             logger.warning("cannot sweep now: %s", error)
             return
@@ -119,6 +120,13 @@ class Compactor:
             if rows >= DUE_ROWS or self._swept.get(document) == rows:
                 self.request(document)
         self._swept = waiting
+
+    async def _is_sweeper(self) -> bool:
+        """Whether this node is the one that looks through all documents.
+
+        It holds that until it has missed a sweep: only who swept before knows what was left alone.
+        """
+        return self._bus is None or await self._bus.claim("sweep", 2 * self._sweep_s + SWEEP_SPARE_S)
 
     async def _count_waiting(self) -> dict[str, int]:
         """Count the entries of each document, in the store and in the stream.
@@ -138,8 +146,8 @@ class Compactor:
         Raises ``StoreUnavailable`` or ``BusUnavailable``. Safe beside appends and other nodes.
         """
         try:
-            async with self._claim(document) as is_ours:
-                return await self._fold(document) if is_ours else True
+            async with claimed(self._bus, document) as claim:
+                return await self._fold(document, claim) if claim.is_ours else True
         except (StoreUnavailable, BusUnavailable):
             raise
         except Exception as error:
@@ -153,7 +161,7 @@ class Compactor:
         logger.error("compaction refused, the log stays: %s", error, extra=fields, exc_info=not is_known)
         self._refused.add(document)
 
-    async def _fold(self, document: str) -> bool:
+    async def _fold(self, document: str, claim: Claim) -> bool:
         """Fold all that the store and the stream hold, and delete exactly that (D12).
 
         Nothing depends on how positions relate: a stream may have been lost and born again, and another
@@ -168,6 +176,7 @@ class Compactor:
             snapshot = Snapshot(folded.update, end, folded.depth)
             if not await self._keep(document, stored, snapshot):
                 return False
+            claim.is_kept = self.is_due(Tail(len(updates), sum(map(len, updates))))
         if self._bus is not None and (reading.entries or reading.unreadable):
             await self._bus.trim(document, Position(min(end, reading.last)))
         return True
@@ -184,32 +193,6 @@ class Compactor:
             return True  # Who stored it was stopped before it trimmed the stream, or cannot trim it.
         folded = [entry.position for entry in stored.entries]
         return await self._store.replace(document, snapshot, folded=folded, generation=stored.generation)
-
-    @asynccontextmanager
-    async def _claim(self, document: str) -> AsyncIterator[bool]:
-        if self._bus is None:
-            yield True
-            return
-        task = f"fold:{document}"
-        if not await self._bus.claim(task, CLAIM_S):
-            yield False
-            return
-        # Ended right below: a TaskGroup would wrap what the fold raises.
-        renewal = asyncio.create_task(self._renew(self._bus, task))
-        try:
-            yield True
-        finally:
-            renewal.cancel()
-            await self._bus.release(task)
-
-    async def _renew(self, bus: Bus, task: str) -> None:
-        while True:
-            await asyncio.sleep(CLAIM_S / 3)
-            try:
-                await bus.claim(task, CLAIM_S)
-            except BusUnavailable as error:
-                # Without the claim two nodes may fold at once: compare-and-set lets one of them win.
-                logger.warning("cannot renew a claim: %s", error)
 
     def close(self) -> None:
         """End the pool without waiting for a fold under way; idempotent."""

@@ -52,7 +52,7 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
         async with RedisStore.open(settings.redis) as redis_store:
             yield redis_store
         return
-    if settings.store.startswith(("postgres://", "postgresql://")):
+    if settings.is_on_postgres:
         from server.storage.postgres import PostgresStore
 
         async with PostgresStore.open(settings.store) as postgres_store:

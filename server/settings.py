@@ -29,10 +29,6 @@ def _truth(text: str) -> bool:
     return values[text.lower()]
 
 
-def _is_postgres(store: str) -> bool:
-    return store.startswith(("postgres://", "postgresql://"))
-
-
 def _check_redis(url: str) -> None:
     try:
         RedisUrl.parse(url)
@@ -100,7 +96,7 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.store:
             object.__setattr__(self, "store", "sqlite" if self.redis is None else "redis")
-        if self.store not in ("sqlite", "memory", "redis") and not _is_postgres(self.store):
+        if self.store not in ("sqlite", "memory", "redis") and not self.is_on_postgres:
             raise SettingsError("--store: must be sqlite, memory, redis or postgresql://...")
         if self.redis is not None:
             _check_redis(self.redis)
@@ -127,9 +123,14 @@ class Settings:
             )
 
     @property
+    def is_on_postgres(self) -> bool:
+        """Whether documents are kept in Postgres, at the URL that is ``store``."""
+        return self.store.startswith(("postgres://", "postgresql://"))
+
+    @property
     def place(self) -> str:
         """Where documents are kept, without a password."""
-        if _is_postgres(self.store):
+        if self.is_on_postgres:
             return "Postgres"
         if self.store == "memory":
             return "memory, gone at exit"

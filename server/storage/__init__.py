@@ -15,6 +15,7 @@ __all__ = [
     "Backlog",
     "DocumentUnreadable",
     "Entry",
+    "PartlyStored",
     "SchemaTooNew",
     "Snapshot",
     "Store",
@@ -48,8 +49,23 @@ class Entry(NamedTuple):
 
     document: str
     position: int
-    """Starts at 1 and grows by one for each entry of the document."""
+    """Grows with each entry of the document: by one from 1, or with a bus as its stream counts."""
     update: bytes
+
+
+class PartlyStored(StoreUnavailable):
+    """Some documents of an ``append`` could not be stored; the others are (B9).
+
+    Repeating the whole call is harmless; repeating only what is not stored lets the others be acknowledged.
+    """
+
+    def __init__(self, unstored: Sequence[Entry], taken: Sequence[Entry], reason: str) -> None:
+        super().__init__(f"{len(unstored)} entries are not stored: {reason}")
+        self.unstored = unstored
+        """The entries that are not stored, or may not be: of each document all or none."""
+        self.taken = taken
+        """Of the others those that ``append`` would have returned."""
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +115,13 @@ class Store(Protocol):
     """
 
     async def append(self, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """Make all entries durable, in one transaction; return only when they are.
+        """Make all entries durable, those of a document in one transaction; return only when they are.
 
         Idempotent by (document, position): the first one written stays. Returns those that are **not**
         stored, because another update has their position (D13). One that was folded meanwhile comes
         back, which is harmless: whether a snapshot holds it cannot be told from its position. After an
-        error, all or none of them are stored: call again with the same entries.
+        error, of each document all or none are stored: call again with the same entries. Raises
+        ``PartlyStored`` where it is known which documents are.
         """
 
     async def load(self, document: str) -> Stored:
@@ -126,7 +143,10 @@ class Store(Protocol):
         """
 
     async def backlog(self) -> Sequence[Backlog]:
-        """List the documents that have entries, largest first."""
+        """List the documents that have entries, largest first.
+
+        One that cannot be counted is left out and logged, and keeps nobody from the others.
+        """
 
     async def reclaim(self) -> None:
         """Give the space of deleted entries back to the system."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from server.storage import Entry
+from server.storage import Entry, PartlyStored, StoreUnavailable
 
 __all__ = ["AppendQueue"]
 
@@ -65,7 +65,20 @@ class AppendQueue:
 
 def _share_of(entries: Sequence[Entry], outcome: Sequence[Entry] | Exception) -> Sequence[Entry] | Exception:
     """What of a commit's outcome is for the one who brought these entries."""
-    if isinstance(outcome, Exception):
-        return outcome
-    returned = set(outcome)
-    return [entry for entry in entries if entry in returned]
+    if isinstance(outcome, PartlyStored):
+        return _share_of_part(entries, outcome)
+    return outcome if isinstance(outcome, Exception) else _among(entries, outcome)
+
+
+def _share_of_part(entries: Sequence[Entry], outcome: PartlyStored) -> Sequence[Entry] | Exception:
+    unstored, taken = _among(entries, outcome.unstored), _among(entries, outcome.taken)
+    if not unstored:
+        return taken
+    if len(unstored) == len(entries):
+        return StoreUnavailable(outcome.reason)
+    return PartlyStored(unstored, taken, outcome.reason)
+
+
+def _among(entries: Sequence[Entry], chosen: Sequence[Entry]) -> Sequence[Entry]:
+    held = set(chosen)
+    return [entry for entry in entries if entry in held]

@@ -1,4 +1,4 @@
-"""A store that forgets everything when the process ends: for tests and ``--store memory:``."""
+"""A store that forgets everything when the process ends: for tests and ``--store memory``."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field

@@ -13,11 +13,11 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 from server.bus import BusUnavailable, Position
-from server.bus.redis_entries import id_of, parse_id, seal
+from server.bus.redis_entries import Unreadable, id_of, parse_id, seal
 from server.bus.redis_keys import RedisKeys, document_of
 from server.bus.redis_servers import Lane, RedisServers
 from server.bus.redis_url import RedisUrl
-from server.storage import Backlog, Entry, Snapshot, Stored, StoreUnavailable, redis_rows
+from server.storage import Backlog, Entry, PartlyStored, Snapshot, Stored, StoreUnavailable, redis_rows
 from server.storage import redis_scripts as scripts
 from server.storage.append_queue import AppendQueue
 from server.storage.calls import Calls
@@ -46,6 +46,7 @@ class RedisStore:
         self._caller = RedisCaller(self._servers)
         self._calls = Calls()
         self._appends = AppendQueue(self._commit)
+        self._unreadable = Unreadable()
 
     @classmethod
     @asynccontextmanager
@@ -71,10 +72,15 @@ class RedisStore:
             return await self._appends.append(entries)
 
     async def load(self, document: str) -> Stored:
-        """Read one document in one script; see ``Store.load``."""
+        """Read one document in one script; see ``Store.load``.
+
+        An entry of another version is left out, and left in its place for the nodes that can read it (B7).
+        """
         with self._calls.one():
             keys = self._keys_of(document)
             loaded = redis_rows.read(document, await self._caller.call(Lane.ASK, scripts.LOAD, keys))
+            for id in loaded.foreign:
+                self._unreadable.note(document, id, "another version wrote it")
             if loaded.damaged:
                 await self._quarantine(document, loaded.damaged)
             return loaded.stored
@@ -144,21 +150,35 @@ class RedisStore:
         calls = [(self._keys_of(document), _arguments(share)) for document, share in shares.items()]
         replies = await self._caller.call_each(Lane.APPEND, scripts.APPEND, calls)
         taken: list[Entry] = []
-        for share, indexes in zip(shares.values(), replies, strict=True):
-            assert isinstance(indexes, list)
-            taken += [share[index] for index in indexes if isinstance(index, int)]
+        unstored: list[Entry] = []
+        failures: list[StoreUnavailable] = []
+        for share, reply in zip(shares.values(), replies, strict=True):
+            if isinstance(reply, StoreUnavailable):
+                unstored += share
+                failures.append(reply)
+                continue
+            assert isinstance(reply, list)
+            taken += [share[index] for index in reply if isinstance(index, int)]
+        if failures:
+            raise PartlyStored(unstored, taken, str(failures[0])) from failures[0]
         return taken
 
     async def _count(self, documents: Sequence[str]) -> Sequence[Backlog]:
         calls = [(self._keys_of(document), ()) for document in documents]
         counts = await self._caller.call_each(Lane.ASK, scripts.COUNT, calls)
         waiting: list[Backlog] = []
+        failures: list[tuple[str, StoreUnavailable]] = []
         for document, count in zip(documents, counts, strict=True):
+            if isinstance(count, StoreUnavailable):
+                failures.append((document, count))
+                continue
             assert isinstance(count, list)
             rows, size_bytes = count
             assert isinstance(rows, int) and isinstance(size_bytes, int)
             if rows:
                 waiting.append(Backlog(document, rows, size_bytes))
+        if failures:
+            _log.error("cannot count %d documents, such as %r: %s", len(failures), *failures[0])
         return waiting
 
     async def _quarantine(self, document: str, damaged: Sequence[bytes]) -> None:

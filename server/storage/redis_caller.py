@@ -17,7 +17,7 @@ Arguments: TypeAlias = Sequence[bytes | str | int]
 
 
 class RedisCaller:
-    """Raises ``StoreUnavailable`` wherever Redis does not do what it is asked."""
+    """Says ``StoreUnavailable`` wherever Redis does not do what it is asked."""
 
     def __init__(self, servers: RedisServers) -> None:
         self._servers = servers
@@ -25,16 +25,18 @@ class RedisCaller:
     async def call(
         self, lane: Lane, script: Script, keys: StoredKeys, *arguments: bytes | str | int
     ) -> Reply:
-        """Call a script on one document."""
+        """Call a script on one document; after an error it may have been carried out, as a whole."""
         [reply] = await self.call_each(lane, script, [(keys, arguments)])
+        if isinstance(reply, StoreUnavailable):
+            raise reply
         return reply
 
     async def call_each(
         self, lane: Lane, script: Script, calls: Sequence[tuple[StoredKeys, Arguments]]
-    ) -> list[Reply]:
+    ) -> "list[Reply | StoreUnavailable]":
         """Call a script on several documents, in one pipeline for each server.
 
-        After an error any of them may have been carried out, each as a whole.
+        A failure stands in the place of its reply: one document does not stop the others (B9).
         """
         replies = await self._servers.ask_all(
             lane, [(keys.slot, script.call(keys, *arguments)) for keys, arguments in calls]
@@ -43,7 +45,7 @@ class RedisCaller:
         again = [(keys.slot, script.call_whole(keys, *rest)) for keys, rest in (calls[i] for i in unknown)]
         for index, reply in zip(unknown, await self._servers.ask_all(lane, again), strict=True):
             replies[index] = reply
-        return [_checked(reply) for reply in replies]
+        return [_unavailable(reply) if isinstance(reply, BusUnavailable) else reply for reply in replies]
 
     async def find(self, pattern: str) -> Sequence[bytes]:
         """Return the keys that match, of all servers; those that come or go meanwhile may be missing."""
@@ -55,12 +57,6 @@ class RedisCaller:
 
 def _is_unknown_script(reply: Reply) -> bool:
     return isinstance(reply, RedisRefusal) and reply.code == "NOSCRIPT"
-
-
-def _checked(reply: Reply) -> Reply:
-    if isinstance(reply, BusUnavailable):
-        raise _unavailable(reply) from reply
-    return reply
 
 
 def _unavailable(error: BusUnavailable) -> StoreUnavailable:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from server.bus.redis_connection import Reply
-from server.bus.redis_entries import Unsealed, parse_id, unseal
+from server.bus.redis_entries import VERSION, Unsealed, parse_id, unseal
 from server.storage import DocumentUnreadable, Entry, Snapshot, Stored
 from server.storage.redis_records import RecordDamaged, unpack
 
@@ -13,11 +13,13 @@ __all__ = ["Loaded", "read"]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One document, and those of its entries that are damaged."""
+    """One document, and those of its entries that cannot be read."""
 
     stored: Stored
     damaged: list[bytes]
     """The id of each damaged entry, and what was found in the place of its update."""
+    foreign: list[bytes]
+    """The ids of those that another version of this program wrote, as far as one can tell."""
 
 
 def read(document: str, reply: Reply) -> Loaded:
@@ -28,6 +30,7 @@ def read(document: str, reply: Reply) -> Loaded:
     folded = snapshot.position if snapshot else 0
     entries: dict[int, Entry] = {}
     damaged: list[bytes] = []
+    foreign: list[bytes] = []
     last_position = max(folded, parse_id(_bytes(last_id)))
     for id, sealed in [*_in_stream(stream), *_pairs(late)]:
         position = parse_id(id)
@@ -35,9 +38,16 @@ def read(document: str, reply: Reply) -> Loaded:
         try:
             entries.setdefault(position, Entry(document, position, unseal(sealed)))
         except Unsealed:
-            damaged += [id, sealed]
+            if _is_foreign(sealed):
+                foreign.append(id)
+            else:
+                damaged += [id, sealed]
     in_order = [entries[position] for position in sorted(entries)]
-    return Loaded(Stored(snapshot, generation, in_order, last_position), damaged)
+    return Loaded(Stored(snapshot, generation, in_order, last_position), damaged, foreign)
+
+
+def _is_foreign(sealed: bytes) -> bool:
+    return bool(sealed) and sealed[0] != VERSION
 
 
 def _read_snapshot(document: str, record: Reply) -> tuple[Snapshot | None, int]:

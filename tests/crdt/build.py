@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from crdt.encoding import encode_var_bytes, encode_var_string, encode_var_uint
 from crdt.update import Update
 
-__all__ = ["chain", "gc", "item", "section", "skip", "text", "type_item", "update"]
+__all__ = ["BAIT", "POISON", "chain", "gc", "item", "section", "skip", "text", "type_item", "update"]
 
 Id = tuple[int, int]
 
@@ -81,3 +81,8 @@ def chain(client: int, clock: int, levels: int, parent: Id | str = "t") -> Updat
 def var_bytes(content: bytes) -> bytes:
     """A varUint8Array."""
     return encode_var_bytes(content)
+
+
+BAIT = update(section(1, 0, text("bait ")))
+POISON = update(section(2, 0, text("half "), text("x", parent=(1, 0))))
+"""After ``BAIT`` yrs takes the first struct of it, then finds that a text cannot be a parent."""

@@ -25,7 +25,8 @@ IMPURE_STANDARD = {
 }
 CRDT = sorted((ROOT / "crdt").rglob("*.py"))
 PYTHON = [*CRDT, *sorted((ROOT / "server").rglob("*.py"))]
-SOURCES = [*PYTHON, *sorted((ROOT / "frontend-demo" / "src").rglob("*.ts"))]
+TESTS = sorted(path for path in (ROOT / "tests").rglob("*.py") if "node_modules" not in path.parts)
+SOURCES = [*PYTHON, *TESTS, *sorted((ROOT / "frontend-demo" / "src").rglob("*.ts"))]
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -106,14 +106,14 @@ async def shows(node: ServerProcess, document: str, text: str) -> bool:
 
 @asynccontextmanager
 async def victim_killed_at(step: int, redis: RedisServer, store: str, log: Path) -> AsyncIterator[Worker]:
-    """Run a worker that is killed before its request number ``step``, counted from a claim on, arrives."""
+    """Run a worker that is killed before its request number ``step``, from the claim on, arrives."""
     async with TcpProxy.open(redis.port) as proxy:
         with Worker(proxy.url, store, log) as victim:
             requests = 0
 
             def count(piece: bytes) -> None:
                 nonlocal requests
-                if requests or b":claim" in piece:
+                if requests or b"fold%3A" in piece:
                     requests += 1
                     if requests == step:
                         victim.kill()
@@ -174,7 +174,7 @@ async def test_claim_of_a_killed_worker_ends_by_itself(
         async with victim_killed_at(2, redis, "redis", tmp_path / "victim") as victim:
             await write(node, document, "kept")
             await asyncio.to_thread(poll_blocking, lambda: victim.has_ended, FOLDED_LIMIT_S, "it is killed")
-        assert redis.execute("KEYS", "*:claim")
+        assert redis.execute("KEYS", "*fold%3A*:claim")
         with Worker(redis.url, "redis", tmp_path / "rescuer"):
             await asyncio.to_thread(poll_blocking, lambda: not waits(redis), 25.0, "all is folded")
         assert await read(node, document) == "kept"

@@ -52,3 +52,12 @@ def shared(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
 def server(start: Start) -> RunningServer:
     """Run a server with a store in memory."""
     return start()
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody wait for chance, nor long for another attempt."""
+    monkeypatch.setattr("server.follower.REPUBLISH_WITHIN_S", 0.0)
+    monkeypatch.setattr("server.follower.RETRY_MIN_S", 0.01)
+    monkeypatch.setattr("server.follower.RETRY_MAX_S", 0.01)
+    monkeypatch.setattr("server.cluster.RETRY_S", 0.01)

@@ -1,13 +1,16 @@
-"""A store that can be made slow, stuck or failing; what it stores is real."""
+"""A store and a bus that can be made slow, stuck or failing; what they do is real."""
 
+import asyncio
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from server.bus import Position, Reading
+from server.bus.memory import MemoryBus, MemoryStreams
 from server.storage import Backlog, Entry, Snapshot, Store, Stored, StoreUnavailable
 from server.storage.memory import MemoryStore
 from tests.server.support import until
 
-__all__ = ["FaultyStore"]
+__all__ = ["FaultyBus", "FaultyStore"]
 
 DOOR_LIMIT_S = 60.0
 
@@ -80,6 +83,39 @@ class FaultyStore:
         """Have everything work again."""
         self.error = None
         self.load_error = None
+
+
+class FaultyBus(MemoryBus):
+    """A real bus behind a door: reading waits, or anything fails, as the test says."""
+
+    def __init__(self, streams: MemoryStreams, *, node: str) -> None:
+        super().__init__(streams, node=node)
+        self.may_return = asyncio.Event()
+        self.may_return.set()
+        self.error: Exception | None = None
+        self.reads = 0
+
+    async def read(self, document: str, after: Position) -> Reading:
+        """Read at once, and return what was read when the door is open."""
+        self.reads += 1
+        self._fail()
+        reading = await super().read(document, after)
+        await self.may_return.wait()
+        return reading
+
+    async def publish_presence(self, document: str, update: bytes, everybody: bytes) -> None:
+        """Fail or publish."""
+        self._fail()
+        await super().publish_presence(document, update, everybody)
+
+    async def presence(self, document: str) -> Mapping[str, bytes]:
+        """Fail or answer."""
+        self._fail()
+        return await super().presence(document)
+
+    def _fail(self) -> None:
+        if self.error is not None:
+            raise self.error
 
 
 async def _passed(door: threading.Event) -> None:

@@ -1,98 +1,24 @@
 """Rooms of several nodes on one bus, and a bus that is slow, away, or has forgotten everything."""
 
 import asyncio
-from collections.abc import Mapping
 from random import Random
 
 import pytest
 from pycrdt import Doc, Text
 
 from crdt.awareness_entries import encode_entries
-from crdt.errors import CloseCode
-from crdt.messages import SyncStatus
-from server.bus import BusUnavailable, Position, Reading
+from server.bus import BusUnavailable, Position
 from server.bus.memory import MemoryBus, MemoryStreams
-from server.cluster import Cluster
-from server.room import Room
-from server.storage import Entry
 from server.storage.memory import MemoryStore
 from tests.crdt.build import section, text, update
-from tests.server.faults import FaultyStore
-from tests.server.parts import Parts, Wire, awareness, running_parts, status, step_1, update_frame
+from tests.server.faults import FaultyBus, FaultyStore
+from tests.server.parts import awareness, running_parts, step_1, update_frame
+from tests.server.several import LIMIT_S, cluster_of, document_text, leave_all, room_of, write
 from tests.server.support import until, update_of
 
-LIMIT_S = 10.0
+pytestmark = pytest.mark.usefixtures("at_once")
+
 ANN = encode_entries([(5, 1, b'{"name":"Ann"}')])
-BAIT = update(section(1, 0, text("bait ")))
-POISON = update(section(2, 0, text("half "), text("x", parent=(1, 0))))
-"""yrs takes the first struct, then finds that a text cannot be a parent."""
-
-
-class FaultyBus(MemoryBus):
-    """A real bus behind a door: reading waits, or anything fails, as the test says."""
-
-    def __init__(self, streams: MemoryStreams, *, node: str) -> None:
-        super().__init__(streams, node=node)
-        self.may_return = asyncio.Event()
-        self.may_return.set()
-        self.error: Exception | None = None
-        self.reads = 0
-
-    async def read(self, document: str, after: Position) -> Reading:
-        """Read at once, and return what was read when the door is open."""
-        self.reads += 1
-        self._fail()
-        reading = await super().read(document, after)
-        await self.may_return.wait()
-        return reading
-
-    async def publish_presence(self, document: str, update: bytes, everybody: bytes) -> None:
-        """Fail or publish."""
-        self._fail()
-        await super().publish_presence(document, update, everybody)
-
-    async def presence(self, document: str) -> Mapping[str, bytes]:
-        """Fail or answer."""
-        self._fail()
-        return await super().presence(document)
-
-    def _fail(self) -> None:
-        if self.error is not None:
-            raise self.error
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nobody wait for chance, nor long for another attempt."""
-    monkeypatch.setattr("server.follower.REPUBLISH_WITHIN_S", 0.0)
-    monkeypatch.setattr("server.follower.RETRY_MIN_S", 0.01)
-    monkeypatch.setattr("server.follower.RETRY_MAX_S", 0.01)
-    monkeypatch.setattr("server.cluster.RETRY_S", 0.01)
-
-
-async def write(parts: Parts, name: str, word: str) -> Wire:
-    """Have somebody join, write a word, and wait until it is acknowledged."""
-    connection, wire = await parts.join(name)
-    connection.message_received(step_1())
-    connection.message_received(update_frame(update_of(word)))
-    connection.message_received(status(b"1"))
-    await until(lambda: wire.of(SyncStatus), "acknowledged", LIMIT_S)
-    return wire
-
-
-def cluster_of(parts: Parts) -> Cluster:
-    assert parts.cluster is not None
-    return parts.cluster
-
-
-def room_of(parts: Parts) -> Room:
-    [room] = parts.rooms
-    return room
-
-
-async def leave_all(parts: Parts) -> None:
-    for connection, _ in list(parts.members):
-        parts.leave(connection)
 
 
 async def test_R8_a_room_is_not_unloaded_before_its_lost_stream_is_filled_again() -> None:
@@ -147,18 +73,6 @@ async def test_R10_a_follower_that_meets_a_bug_goes_on_afterwards() -> None:
         await until(lambda: "two " in wire.shown, "followed")
 
 
-async def test_R10_a_document_that_cannot_be_loaded_anew_for_a_bug_is_given_up() -> None:
-    store = FaultyStore()
-    async with running_parts(store) as parts:
-        wire = await write(parts, "d", "one ")
-        store.load_error = RuntimeError("a bug")
-        parts.rooms.broken(room_of(parts))
-        await until(lambda: wire.closing, "closed")
-        assert wire.closing == (CloseCode.FAILURE, CloseCode.FAILURE.phrase)
-        store.recover()
-        assert "one " in (await write(parts, "d", "two ")).shown
-
-
 async def test_a_follower_in_doubt_holds_up_no_end() -> None:
     bus = FaultyBus(MemoryStreams(), node="one")
     async with asyncio.timeout(LIMIT_S), running_parts(MemoryStore(), bus=bus) as parts:
@@ -170,60 +84,6 @@ async def test_a_follower_in_doubt_holds_up_no_end() -> None:
         await until(lambda: bus.reads > reads + 1, "in doubt")
         cluster_of(parts).close()
         cluster_of(parts).doubt(room)
-
-
-async def test_B16_members_hear_what_other_nodes_appended_while_the_document_was_loaded_anew() -> None:
-    store, streams = FaultyStore(), MemoryStreams()
-    one, other = MemoryBus(streams, node="one"), MemoryBus(streams, node="other")
-    async with running_parts(store, bus=one) as parts:
-        wire = await write(parts, "d", "one ")
-        store.may_load.clear()
-        parts.rooms.broken(room_of(parts))
-        two = update_of("two ")
-        [position] = await other.append([("d", two)])
-        await store.inner.append([Entry("d", position, two)])
-        store.may_load.set()
-        await until(lambda: "two " in wire.shown, "heard")
-
-
-async def test_B16_a_reading_under_way_does_not_move_the_position_of_a_document_loaded_anew() -> None:
-    """Its store does not have the entry yet, which the former document had."""
-    streams = MemoryStreams()
-    bus, other = FaultyBus(streams, node="one"), MemoryBus(streams, node="other")
-    store = FaultyStore()
-    async with running_parts(store, bus=bus) as parts:
-        wire = await write(parts, "d", "one ")
-        room = room_of(parts)
-        await other.append([("d", update_of("two "))])
-        await until(lambda: "two " in wire.shown, "followed")
-        bus.may_return.clear()
-        reads, loads = bus.reads, len(store.loads)
-        cluster_of(parts).doubt(room)
-        await until(lambda: bus.reads > reads, "reading")
-        parts.rooms.broken(room)
-        await until(lambda: len(store.loads) > loads and not room.relay.is_suspended, "loaded anew")
-        bus.may_return.set()
-        await cluster_of(parts).settle(room)
-        assert sorted(document_text(room).split()) == ["one", "two"]
-
-
-async def test_B16_an_entry_that_breaks_the_document_is_skipped_after_it_was_loaded_anew() -> None:
-    streams, store = MemoryStreams(), FaultyStore()
-    bus, other = MemoryBus(streams, node="one"), MemoryBus(streams, node="other")
-    async with running_parts(store, bus=bus) as parts:
-        connection, wire = await parts.join("d")
-        connection.message_received(update_frame(BAIT))
-        connection.message_received(status(b"1"))
-        await until(lambda: wire.of(SyncStatus), "acknowledged")
-        await other.append([("d", POISON), ("d", update_of("later "))])
-        await until(lambda: "later " in wire.shown, "followed on")
-        assert len(store.loads) == 2
-        parts.leave(connection)
-        await until(lambda: parts.live() == [], "unloaded")
-        third, wire = await parts.join("d")
-        third.message_received(step_1())
-        assert sorted(wire.shown.split()) == ["bait", "later"]
-        assert len(store.loads) == 4
 
 
 async def test_L6_a_large_entry_of_another_node_is_taken_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,9 +203,3 @@ async def test_B8_what_a_room_had_left_to_tell_withdraws_nobody_of_the_next_room
         connection.connection_lost(clean=True)
         await until(lambda: former not in cluster_of(parts)._changed, "told")
         assert b"Ben" in (await other.presence("d"))["one"]
-
-
-def document_text(room: Room) -> str:
-    doc: Doc[Text] = Doc()
-    doc.apply_update(room.document.encode())
-    return str(doc.get("t", type=Text))

@@ -9,17 +9,13 @@ import pytest
 from crdt.errors import CloseCode
 from crdt.messages import SyncStatus, SyncUpdate
 from crdt.update import Update
-from tests.crdt.build import item, section, text, update
+from tests.crdt.build import BAIT, POISON, item, section, text, update
 from tests.server.faults import FaultyStore
 from tests.server.parts import running_parts, status, step_1, update_frame
 from tests.server.servers import RunningServer
 from tests.server.support import until, update_of, warnings_of
 
 Start = Callable[..., RunningServer]
-
-BAIT = update(section(1, 0, text("bait ")))
-POISON = update(section(2, 0, text("half "), text("x", parent=(1, 0))))
-"""yrs takes the first struct, then finds that a text cannot be a parent."""
 
 
 async def test_only_the_offender_is_closed_and_its_half_taken_update_is_gone(

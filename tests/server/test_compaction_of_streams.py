@@ -18,6 +18,7 @@ from server.bus.redis_keys import RedisKeys
 from server.compaction import Compactor
 from server.storage import Entry, Store
 from server.storage.memory import MemoryStore
+from server.storage.redis import RedisStore
 from tests.server.faults import FaultyStore
 from tests.server.support import Peer, until, update_of, warnings_of
 from tests.support.polling import poll
@@ -222,3 +223,22 @@ async def test_B7_an_entry_that_cannot_be_read_stays_in_the_stream_until_its_row
         await store.append([unread])
         assert await compactor.compact("d")
         assert (await words(store), redis.execute("XLEN", key)) == (["1", "2", "3"], 0)
+
+
+async def test_B7_an_entry_of_a_newer_node_outlives_the_folds_of_others_in_redis_as_the_store(
+    redis: RedisServer,
+) -> None:
+    key = RedisKeys(0).of("d").stream
+    async with (
+        RedisStore.open(redis.url) as store,
+        RedisBus.open(redis.url, node="one") as bus,
+        compacting(store, bus) as compactor,
+    ):
+        [first] = await append(store, bus, *texts(1))
+        redis.execute("XADD", key, id_of(Position(first.position + 1)), "e", b"\x02 newer")
+        await append(store, bus, *texts(3))
+        for _ in range(2):
+            assert await compactor.compact("d")
+            stored = await store.load("d")
+            assert (stored.generation, await words(store)) == (1, ["1", "3"])
+            assert redis.execute("XLEN", key) == 1
