@@ -12,6 +12,7 @@ from crdt.errors import ProtocolError
 from server.bus import Bus, BusUnavailable, Position
 from server.follower import Follower
 from server.loading import Loaded
+from server.publisher import Publisher
 from server.room import Room
 from server.storage import Store
 from server.tasks import Tasks
@@ -27,14 +28,9 @@ SIGN_S = 1.0
 """How often a node gives a sign and looks for those of the others: with the grace of who was there, the
 people of a dead node are gone within 10 s (B8)."""
 
-RETRY_S = 0.5
-
 
 class Cluster:
-    """The node's side of everything between nodes.
-
-    What waits to be published is the latest presence of each room: bounded by the number of rooms.
-    """
+    """The node's side of everything between nodes."""
 
     def __init__(self, bus: Bus, store: Store, tasks: Tasks) -> None:
         self._bus = bus
@@ -42,8 +38,7 @@ class Cluster:
         self._tasks = tasks
         self._followers: dict[Room, Follower] = {}
         self._filling = asyncio.Lock()
-        self._changed: dict[Room, None] = {}
-        self._arrival = asyncio.Event()
+        self._publisher = Publisher(self._publish)
         self._living: frozenset[str] = frozenset()
         self._judges_at = 0.0
         self.trouble: str | None = None
@@ -134,18 +129,11 @@ class Cluster:
 
     def presence_changed(self, room: Room) -> None:
         """Have the other nodes told what ``room.presence`` has for them."""
-        self._changed[room] = None
-        self._arrival.set()
+        self._publisher.changed(room)
 
     async def publish(self) -> None:
         """Publish presence for ever."""
-        while True:
-            await self._arrival.wait()
-            self._arrival.clear()
-            changed, self._changed = self._changed, {}
-            failures = [room for room in changed if not await self._publish(room)]
-            if failures:
-                await asyncio.sleep(RETRY_S)
+        await self._publisher.run()
 
     async def _publish(self, room: Room) -> bool:
         clients, news, everybody = room.presence.take_for_nodes()

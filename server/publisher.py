@@ -1,0 +1,54 @@
+"""When the presence of each room is published: many documents at a time, the rooms of one in order."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+
+from server.room import Room
+
+__all__ = ["Publisher"]
+
+AT_ONCE = 64
+"""How many documents are published at a time: those on a server that is away must not hold up the others."""
+
+RETRY_S = 0.5
+
+
+class Publisher:
+    """Calls ``publish`` for each room that has changed; it returns whether that worked.
+
+    What waits is which rooms have changed: bounded by their number.
+    """
+
+    def __init__(self, publish: Callable[[Room], Awaitable[bool]]) -> None:
+        self._publish = publish
+        self._changed: defaultdict[str, dict[Room, None]] = defaultdict(dict)
+        self._arrival = asyncio.Event()
+        self._busy: set[str] = set()
+        """The documents that are being published."""
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    def changed(self, room: Room) -> None:
+        """Have a room published, once more where that is under way."""
+        self._changed[room.name][room] = None
+        self._arrival.set()
+
+    async def run(self) -> None:
+        """Publish for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await self._arrival.wait()
+                self._arrival.clear()
+                for document in self._changed.keys() - self._busy:
+                    self._busy.add(document)
+                    tasks.create_task(self._publish_all(document))
+
+    async def _publish_all(self, document: str) -> None:
+        """Publish a document until nothing of it waits: nobody else does meanwhile, which keeps the order."""
+        while document in self._changed:
+            async with self._turns:
+                rooms = self._changed.pop(document)
+                failures = [room for room in rooms if not await self._publish(room)]
+            if failures:
+                await asyncio.sleep(RETRY_S)
+        self._busy.discard(document)
