@@ -136,7 +136,7 @@ class Cluster:
         await self._publisher.run()
 
     async def _publish(self, room: Room) -> bool:
-        clients, news, everybody = room.presence.take_for_nodes()
+        clients, news, everybody = room.presence.take_for_nodes(asyncio.get_running_loop().time())
         if room not in self._followers:
             # It was unloaded: whom this node keeps for joiners, a room that came after it says.
             everybody = b"".join(

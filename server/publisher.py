@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
+from server.pace import PRESENCE_INTERVAL_S
 from server.room import Room
 
 __all__ = ["Publisher"]
@@ -15,9 +16,9 @@ RETRY_S = 0.5
 
 
 class Publisher:
-    """Calls ``publish`` for each room that has changed; it returns whether that worked.
+    """Calls ``publish`` for each room that has changed, as often as members are told (R5).
 
-    What waits is which rooms have changed: bounded by their number.
+    It returns whether that worked. What waits is which rooms have changed: bounded by their number.
     """
 
     def __init__(self, publish: Callable[[Room], Awaitable[bool]]) -> None:
@@ -49,6 +50,5 @@ class Publisher:
             async with self._turns:
                 rooms = self._changed.pop(document)
                 failures = [room for room in rooms if not await self._publish(room)]
-            if failures:
-                await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(RETRY_S if failures else PRESENCE_INTERVAL_S)
         self._busy.discard(document)

@@ -168,11 +168,12 @@ class Bus(Protocol):
     async def trim(self, document: str, up_to: Position) -> None:
         """Forget entries up to and including a position; the stream stays, with its latest position."""
 
-    async def publish_presence(self, document: str, update: bytes, everybody: bytes) -> None:
+    async def publish_presence(self, document: str, update: bytes, everybody: bytes | None) -> None:
         """Tell the listeners on other nodes of an awareness update.
 
         ``everybody`` is the whole presence of this node on the document, kept for joiners as long as
-        the node's lease holds; empty bytes remove it. Call again within the hour where somebody is present.
+        the node's lease holds; empty bytes remove it, None leaves what is kept. Keep it anew within the hour
+        where somebody is present.
         """
 
     async def presence(self, document: str) -> Mapping[str, bytes]:

@@ -122,18 +122,22 @@ class MemoryBus:
         if (stream := self._streams.streams.get(document)) is not None:
             stream.entries = [entry for entry in stream.entries if entry.position > up_to]
 
-    async def publish_presence(self, document: str, update: bytes, everybody: bytes) -> None:
+    async def publish_presence(self, document: str, update: bytes, everybody: bytes | None) -> None:
         """Tell the other nodes and keep ``everybody``; see ``Bus.publish_presence``."""
         self._check_open()
+        if everybody is not None:
+            self._keep(document, everybody)
+        for node, bus in self._streams.nodes.items():
+            if node != self._node:
+                bus._tell(document, lambda listener: listener.presence_arrived(self._node, update))
+
+    def _keep(self, document: str, everybody: bytes) -> None:
         kept = self._streams.presence.setdefault(document, {})
         if everybody:
             self._kept[document] = kept[self._node] = everybody
         else:
             self._kept.pop(document, None)
             kept.pop(self._node, None)
-        for node, bus in self._streams.nodes.items():
-            if node != self._node:
-                bus._tell(document, lambda listener: listener.presence_arrived(self._node, update))
 
     async def presence(self, document: str) -> Mapping[str, bytes]:
         """Return what other living nodes keep; see ``Bus.presence``."""

@@ -106,7 +106,7 @@ class RedisBus:
         """Forget entries up to a position; see ``Bus.trim``."""
         await self._reader.trim(document, up_to)
 
-    async def publish_presence(self, document: str, update: bytes, everybody: bytes) -> None:
+    async def publish_presence(self, document: str, update: bytes, everybody: bytes | None) -> None:
         """Tell the other nodes and keep ``everybody``; see ``Bus.publish_presence``."""
         await self._presence.publish(document, update, everybody)
 

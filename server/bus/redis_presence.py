@@ -39,11 +39,11 @@ class RedisPresence:
         self._was_dead = False
         """Whether the others may have buried this node, and have not yet been told everything."""
 
-    async def publish(self, document: str, update: bytes, everybody: bytes) -> None:
+    async def publish(self, document: str, update: bytes, everybody: bytes | None) -> None:
         """Tell the other nodes, and keep ``everybody`` for joiners; see ``Bus.publish_presence``."""
         if everybody:
             self._kept[document] = everybody
-        else:
+        elif everybody is not None:
             self._kept.pop(document, None)
         commands = self._commands(document, update, everybody)
         await self._servers.ask(Lane.ASK, self._keys.of(document).slot, *commands)
@@ -115,11 +115,12 @@ class RedisPresence:
         assert isinstance(nodes, list)
         return frozenset({node.decode() for node in nodes if isinstance(node, bytes)} | {self._node})
 
-    def _commands(self, document: str, update: bytes, everybody: bytes) -> list[Command]:
+    def _commands(self, document: str, update: bytes, everybody: bytes | None) -> list[Command]:
         keys = self._keys.of(document)
-        if everybody:
-            stamped = next(self._stamps).to_bytes(STAMP_BYTES, "big") + seal(everybody)
-            keep = KEEP.call_whole(keys.presence, self._node, stamped, KEPT_MS)
-        else:
-            keep = ("HDEL", keys.presence, self._node)
-        return [keep, ("SPUBLISH", keys.bell, presence_message(self._node, update))]
+        tell: Command = ("SPUBLISH", keys.bell, presence_message(self._node, update))
+        if everybody is None:
+            return [tell]
+        if not everybody:
+            return [("HDEL", keys.presence, self._node), tell]
+        stamped = next(self._stamps).to_bytes(STAMP_BYTES, "big") + seal(everybody)
+        return [KEEP.call_whole(keys.presence, self._node, stamped, KEPT_MS), tell]

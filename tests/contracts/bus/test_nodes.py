@@ -48,6 +48,8 @@ async def test_joiners_are_given_what_the_other_nodes_keep(node: Bus, other: Bus
     async with world.open("three") as third:
         assert await third.presence("a") == {"one": b"of one", "two": b"of two"}
     assert await node.presence("a") == {"two": b"of two"}
+    await other.publish_presence("a", b"moved", None)
+    assert await node.presence("a") == {"two": b"of two"}
     await other.publish_presence("a", b"gone", b"")
     assert await node.presence("a") == {}
     assert await other.presence("b") == {"one": b"elsewhere"}
