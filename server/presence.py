@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from crdt.awareness import Awareness, Heard
 from crdt.awareness_entries import NODE_LIMIT, NODE_LIMIT_BYTES
+from crdt.errors import Malformed
 
 __all__ = ["Presence"]
 
@@ -98,12 +99,17 @@ class Presence:
     ) -> None:
         """Take all that the other nodes keep, asked for at ``asked_at`` as something may have been missed.
 
-        A node of ``living`` that keeps nothing has nobody here. Raises ``ProtocolError``.
+        A node of ``living`` that keeps nothing has nobody here. Raises ``ProtocolError`` for what a node
+        keeps and nobody can read, when that of all others was taken.
         """
         nodes = {*kept, *(node for node in self._nodes if node in living)}
         by_peer = {self._peer_of(node): kept.get(node, NOBODY) for node in nodes}
-        self._heard(self.awareness.receive_kept(by_peer, asked_at, now))
+        heard = self.awareness.receive_kept(by_peer, asked_at, now)
+        self._heard(heard)
         self.withdraw_in_time()
+        for node in nodes:
+            if error := heard.refused.get(self._peer_of(node)):
+                raise Malformed(f"node {node}: {error}") from error
 
     def _peer_of(self, node: str) -> int:
         return self._nodes.setdefault(node, -1 - len(self._nodes))

@@ -8,6 +8,7 @@ import pytest
 
 from crdt.awareness import Awareness
 from crdt.awareness_entries import NODE_LIMIT_BYTES, encode_entries
+from crdt.errors import Malformed
 from server.bus.memory import MemoryBus, MemoryStreams
 from server.cluster import Cluster
 from server.presence import Presence
@@ -85,6 +86,14 @@ async def test_B13_what_a_node_keeps_and_nobody_can_read_hides_no_other_node(
     async with asyncio.TaskGroup() as tasks:
         assert await Cluster(one, MemoryStore(), tasks).presence_of("d") == [(3, 1, b"{}")]
     assert "bad presence from node two" in caplog.text
+
+
+async def test_A12_a_joiner_sees_everybody_of_the_other_nodes_when_nobody_can_read_what_one_keeps() -> None:
+    presence = Hall().presence
+    kept = {"two": encode_entries([(2, 5, b"no JSON")]), "three": encode_entries([(3, 1, b"{}")])}
+    with pytest.raises(Malformed, match="^node two: "):
+        presence.hear_all(kept, {"two", "three"}, 1.0, 1.0)
+    assert presence.awareness.present == [3]
 
 
 @pytest.mark.parametrize("kind", ["uvicorn"])
