@@ -11,6 +11,7 @@ from typing import NewType, Protocol
 from crdt.errors import CowriteError
 
 __all__ = [
+    "RUNG_LIMIT_BYTES",
     "SEQUENCE_BITS",
     "Bus",
     "BusEntry",
@@ -32,6 +33,9 @@ Position = NewType("Position", int)
 Positions grow for ever, also over the death and rebirth of a stream; 0 is before everything."""
 
 SEQUENCE_BITS = 22
+
+RUNG_LIMIT_BYTES = 16_384
+"""The largest update that listeners are told of with its bytes: of a larger one they doubt, and read it."""
 
 
 def position_at(birth: int, sequence: int) -> Position:
@@ -117,7 +121,10 @@ class Listener(Protocol):
     """Who follows one document. Every method is a plain call from the event loop's thread."""
 
     def entry_arrived(self, entry: BusEntry) -> None:
-        """Take an entry as it was appended, by this node too; entries may be missed, doubled or late."""
+        """Take an entry as it was appended, by this node too; entries may be missed, doubled or late.
+
+        One above ``RUNG_LIMIT_BYTES`` never comes so, but as a doubt.
+        """
 
     def presence_arrived(self, node: str, update: bytes) -> None:
         """Take an awareness update that another node published."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from server.bus import (
+    RUNG_LIMIT_BYTES,
     BusEntry,
     BusUnavailable,
     Listener,
@@ -204,8 +205,9 @@ class MemoryBus:
         stream.entries.append(entry)
         stream.last = position
         self.learn(document, position)
+        is_rung = len(update) <= RUNG_LIMIT_BYTES
         for bus in self._streams.nodes.values():
-            bus._tell(document, lambda listener: listener.entry_arrived(entry))
+            bus._tell(document, lambda each: each.entry_arrived(entry) if is_rung else each.doubt())
         return position
 
     def _tell(self, document: str, tell: Callable[[Listener], None]) -> None:

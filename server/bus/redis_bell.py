@@ -3,6 +3,7 @@
 Every document has a sharded channel. A message is either
 
     E <id> SPACE <sealed update>                    an entry, published by the script that appended it
+    L <id>                                          an entry too large for that: its listener doubts
     P <length of the node's name, 1 byte> <node> <sealed update>     presence of the connections of a node
 
 A channel is *deaf* from the loss of a connection until its subscription is confirmed again; then its listener
@@ -167,6 +168,9 @@ class RedisBell:
             match message[:1]:
                 case b"E":
                     self._entry_came(followed, message[1:])
+                case b"L":
+                    self._positions.learn(followed.document, parse_id(message[1:]))
+                    followed.listener.doubt()
                 case b"P":
                     self._presence_came(followed, message)
                 case _:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from hashlib import sha1
 
-from server.bus import SEQUENCE_BITS
+from server.bus import RUNG_LIMIT_BYTES, SEQUENCE_BITS
 from server.bus.redis_connection import Command
+from server.bus.redis_entries import HEADER
 
 __all__ = [
     "APPEND",
@@ -50,7 +51,8 @@ class Script:
 
 
 APPEND = Script(f"""
--- Append the entries ARGV[4...] of one document and publish each on its channel; return their ids.
+-- Append the entries ARGV[4...] of one document and publish each on its channel, a large one by its id
+-- alone; return their ids.
 -- KEYS[1] the stream; ARGV[1] the channel, of the same slot; ARGV[2] and ARGV[3] the birth and the
 -- sequence of the latest position that the caller knows, '0' and '-1' where it knows none.
 local stream, bell, birth, sequence = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -102,10 +104,17 @@ local function add(entry)
   return redis.call('XADD', stream, birth .. '-*', '{ENTRY_FIELD}', entry)
 end
 
+-- What subscribers are sent waits in memory, and a subscriber of whom too much waits is cut off: many large
+-- entries are appended at once after a stream was lost.
+local function ring(id, entry)
+  local is_large = #entry > {HEADER.size + RUNG_LIMIT_BYTES}
+  redis.call('SPUBLISH', bell, is_large and 'L' .. id or 'E' .. id .. ' ' .. entry)
+end
+
 local ids = {{}}
 for i = 4, #ARGV do
   ids[#ids + 1] = add(ARGV[i])
-  redis.call('SPUBLISH', bell, 'E' .. ids[#ids] .. ' ' .. ARGV[i])
+  ring(ids[#ids], ARGV[i])
 end
 return ids
 """)
