@@ -11,6 +11,7 @@ from typing import NewType, Protocol
 from crdt.errors import CowriteError
 
 __all__ = [
+    "BIRTH_LIMIT",
     "RUNG_LIMIT_BYTES",
     "SEQUENCE_BITS",
     "Bus",
@@ -21,6 +22,7 @@ __all__ = [
     "Position",
     "Reading",
     "birth_of",
+    "fits",
     "follows",
     "is_gapless",
     "position_at",
@@ -33,6 +35,10 @@ Position = NewType("Position", int)
 Positions grow for ever, also over the death and rebirth of a stream; 0 is before everything."""
 
 SEQUENCE_BITS = 22
+
+BIRTH_LIMIT = 1 << 41
+"""Births are below it, which is in the year 2039: a store takes positions of 63 bits. What somebody else
+wrote into a stream may be beyond."""
 
 RUNG_LIMIT_BYTES = 16_384
 """The largest update that listeners are told of with its bytes: of a larger one they doubt, and read it."""
@@ -47,6 +53,11 @@ def position_at(birth: int, sequence: int) -> Position:
 def birth_of(position: Position) -> int:
     """When the stream of ``position`` was born."""
     return position >> SEQUENCE_BITS
+
+
+def fits(position: Position) -> bool:
+    """Whether a store can take ``position``: what was read may be no position of ours."""
+    return birth_of(position) < BIRTH_LIMIT
 
 
 def sequence_of(position: Position) -> int:
@@ -155,7 +166,8 @@ class Bus(Protocol):
     def learn(self, document: str, position: Position) -> None:
         """Give out only larger positions from now on, even if the servers have forgotten everything.
 
-        So tell the latest position of the store before appending.
+        One that does not fit (see ``fits``) is ignored. So tell the latest position of the store before
+        appending.
         """
 
     async def backlog(self) -> Mapping[str, int]:

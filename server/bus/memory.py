@@ -13,6 +13,7 @@ from server.bus import (
     Position,
     Reading,
     birth_of,
+    fits,
     is_gapless,
     position_at,
     sequence_of,
@@ -98,6 +99,8 @@ class MemoryBus:
 
     def learn(self, document: str, position: Position) -> None:
         """Give out only larger positions; see ``Bus.learn``."""
+        if not fits(position):
+            return
         self._known[document] = max(position, self._known.get(document, Position(0)))
         births = self._streams.births
         births[document] = max(births.get(document, 0), birth_of(position))
