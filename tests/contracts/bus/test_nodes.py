@@ -115,6 +115,13 @@ async def test_a_task_is_held_by_one_node_until_it_gives_it_up(node: Bus, other:
     assert await other.claim("fold:a", LEASE_S)
 
 
+async def test_tasks_never_collide(node: Bus, other: Bus) -> None:
+    tasks = ["fold:a", "fold:", "fold:a:b", "fold:b:a", "fold:fold:a", "fold:{a}", "trim:a", "fold:a%3Ab"]
+    for task in tasks:
+        assert await node.claim(task, LEASE_S)
+        assert not await other.claim(task, LEASE_S)
+
+
 async def test_a_task_that_is_not_claimed_again_is_free_in_time(node: Bus, other: Bus) -> None:
     assert await node.claim("fold:a", SHORT_LEASE_S)
 
