@@ -151,6 +151,10 @@ class Bus(Protocol):
     quickly, at most once; they notice what they missed by the positions, and read it.
     """
 
+    @property
+    def unreadable_count(self) -> int:
+        """How many entries and messages were skipped because they could not be read, each counted once."""
+
     async def append(self, entries: Sequence[tuple[str, bytes]]) -> Sequence[Position]:
         """Append (document, update) in order, in one round trip; return their positions.
 

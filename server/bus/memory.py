@@ -26,6 +26,8 @@ __all__ = ["MemoryBus", "MemoryStreams"]
 class _Stream:
     last: Position
     entries: list[BusEntry] = field(default_factory=list)
+    poisoned: set[Position] = field(default_factory=set)
+    """Where entries stand that nobody can read."""
 
 
 class MemoryStreams:
@@ -53,6 +55,13 @@ class MemoryStreams:
         stream.entries = [entry for entry in stream.entries if entry.position <= last]
         stream.last = last
 
+    def poison(self, document: str) -> None:
+        """Append what nobody can read to a stream that is there."""
+        stream = self.streams[document]
+        stream.last = Position(stream.last + 1)
+        stream.entries.append(BusEntry(stream.last, b""))
+        stream.poisoned.add(stream.last)
+
     def forget_everything(self) -> None:
         """Lose all streams, presence, leases and claims."""
         self.streams.clear()
@@ -77,9 +86,15 @@ class MemoryBus:
         self._kept: dict[str, bytes] = {}
         self._known: dict[str, Position] = {}
         """The latest position that this node knows of each document."""
+        self._skipped: set[tuple[str, Position]] = set()
         self._is_closed = False
         streams.nodes[node] = self
         streams.leases[node] = streams.clock() + lease_s
+
+    @property
+    def unreadable_count(self) -> int:
+        """How many were skipped; see ``Bus.unreadable_count``."""
+        return len(self._skipped)
 
     async def append(self, entries: Sequence[tuple[str, bytes]]) -> Sequence[Position]:
         """Append in order; see ``Bus.append``."""
@@ -95,7 +110,10 @@ class MemoryBus:
             return Reading([], after == 0, Position(0))
         entries = [entry for entry in stream.entries if entry.position > after]
         gapless = is_gapless(after, [entry.position for entry in entries], stream.last)
-        return Reading(entries, gapless, stream.last)
+        unreadable = stream.poisoned & {entry.position for entry in entries}
+        self._skipped |= {(document, position) for position in unreadable}
+        readable = [entry for entry in entries if entry.position not in unreadable]
+        return Reading(readable, gapless, stream.last, frozenset(unreadable))
 
     def learn(self, document: str, position: Position) -> None:
         """Give out only larger positions; see ``Bus.learn``."""

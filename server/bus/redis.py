@@ -75,7 +75,7 @@ class RedisBus:
 
     @property
     def unreadable_count(self) -> int:
-        """How many entries and messages were skipped because they could not be read."""
+        """How many were skipped; see ``Bus.unreadable_count``."""
         return self._unreadable.count
 
     async def append(self, entries: Sequence[tuple[str, bytes]]) -> Sequence[Position]:

@@ -154,6 +154,22 @@ async def test_trimming_ahead_of_a_stream_forgets_it_all(node: Bus) -> None:
     assert await node.read("a", position) == Reading([], True, position)
 
 
+async def test_B7_a_poisoned_entry_is_skipped_and_counted(node: Bus, other: Bus, world: World) -> None:
+    ear = Ear()
+    await other.listen("a", ear)
+    [before] = await append(node, "a", b"one")
+    world.poison("a")
+    [after] = await append(node, "a", b"two")
+    await ear.hears(b"two")
+    expected = [BusEntry(before, b"one"), BusEntry(after, b"two")]
+    for _ in range(2):
+        poisoned = frozenset([Position(before + 1)])
+        assert await everything(other, "a") == Reading(expected, True, after, poisoned)
+    assert await other.read("a", Position(before + 1)) == Reading(expected[1:], True, after)
+    assert (ear.entries, after) == (expected, before + 2)
+    assert (node.unreadable_count, other.unreadable_count) == (0, 1)
+
+
 NAMES = [
     "a",
     "A",
