@@ -5,6 +5,7 @@ One object for the node, told of every room that opens and closes. Rules (refere
 
 import asyncio
 import logging
+import random
 from collections.abc import Iterator
 
 from crdt.awareness import Awareness
@@ -27,6 +28,10 @@ LEASE_S = 5.0
 SIGN_S = 1.0
 """How often a node gives a sign and looks for those of the others: with the grace of who was there, the
 people of a dead node are gone within 10 s (B8)."""
+
+DOUBT_WITHIN_S = 0.5
+"""All documents are read again when a node comes or goes: not all at one moment, and well within the grace of
+who was there (A6)."""
 
 
 class Cluster:
@@ -176,15 +181,20 @@ class Cluster:
         now = asyncio.get_running_loop().time()
         if living - self._living:
             # What a node told before it was seen, or before Redis was back, may have been missed.
-            for follower in self._followers.values():
-                follower.doubt()
+            self._doubt_all()
         if now < self._judges_at:
             self._living |= living
             return
         for node in self._living - living:
             logger.warning("node %s is gone", node)
-            for room, follower in self._followers.items():
+            for room in self._followers:
                 room.presence.forget_node(node, now)
-                # Who had moved away from it unheard is with another node (A12).
-                follower.doubt()
+        if self._living - living:
+            # Who had moved away from it unheard is with another node (A12).
+            self._doubt_all()
         self._living = living
+
+    def _doubt_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        for follower in self._followers.values():
+            loop.call_later(random.uniform(0, DOUBT_WITHIN_S), follower.doubt)

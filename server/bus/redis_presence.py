@@ -11,6 +11,7 @@ from server.bus.redis_entries import Unreadable, Unsealed, seal, unseal
 from server.bus.redis_keys import DocumentKeys, RedisKeys
 from server.bus.redis_scripts import FORGET, KEEP, LIVING, RENEW, STAMP_BYTES
 from server.bus.redis_servers import Lane, RedisServers, Request
+from server.bus.redis_shared import Shared
 
 __all__ = ["RedisPresence"]
 
@@ -32,6 +33,7 @@ class RedisPresence:
         self._lease_ms = round(lease_s * 1000)
         self._kept: dict[str, bytes] = {}
         self._stamps = count()
+        self._living = Shared(self._ask_living)
         self._has_lease = False
         self._lease_ends_at = 0.0
         """When the lease ends that was confirmed last, by the clock of the loop."""
@@ -109,7 +111,10 @@ class RedisPresence:
         await self._servers.ask(Lane.ASK, self._keys.leases_slot, ("ZREM", self._keys.leases, self._node))
 
     async def living(self) -> frozenset[str]:
-        """Return the nodes whose lease holds, this one included."""
+        """Return the nodes whose lease holds, this one included; all documents ask at once after a doubt."""
+        return await self._living.answer()
+
+    async def _ask_living(self) -> frozenset[str]:
         call = LIVING.call_whole(self._keys.leases)
         [nodes] = await self._servers.ask(Lane.ASK, self._keys.leases_slot, call)
         assert isinstance(nodes, list)

@@ -38,10 +38,12 @@ class FaultyBus(MemoryBus):
         self.may_return.set()
         self.error: Exception | None = None
         self.reads = 0
+        self.reads_at: list[float] = []
 
     async def read(self, document: str, after: Position) -> Reading:
         """Read at once, and return what was read when the door is open."""
         self.reads += 1
+        self.reads_at.append(asyncio.get_running_loop().time())
         self._fail()
         reading = await super().read(document, after)
         await self.may_return.wait()
@@ -345,6 +347,21 @@ async def test_B8_what_a_room_had_left_to_tell_withdraws_nobody_of_the_next_room
         connection.connection_lost(clean=True)
         await ear.hears(encode_entries([(5, 1, None)]))
         assert b"Ben" in (await other.presence("d"))["one"]
+
+
+async def test_not_all_documents_are_read_at_one_moment_when_a_node_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("server.cluster.SIGN_S", 0.01)
+    streams = MemoryStreams()
+    bus = FaultyBus(streams, node="one")
+    async with running_parts(bus=bus) as parts:
+        for number in range(30):
+            await parts.join(f"document {number}")
+        bus.reads_at.clear()
+        MemoryBus(streams, node="other")
+        await until(lambda: len(bus.reads_at) >= 30, "all read", LIMIT_S)
+        assert bus.reads_at[-1] - bus.reads_at[0] > 0.1
 
 
 def document_text(room: Room) -> str:
