@@ -24,25 +24,23 @@ class Publisher:
     def __init__(self, publish: Callable[[Room], Awaitable[bool]]) -> None:
         self._publish = publish
         self._changed: defaultdict[str, dict[Room, None]] = defaultdict(dict)
-        self._arrival = asyncio.Event()
+        self._arrivals: asyncio.Queue[str] = asyncio.Queue()
         self._busy: set[str] = set()
-        """The documents that are being published."""
+        """The documents that are being published, or wait in ``_arrivals``."""
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     def changed(self, room: Room) -> None:
         """Have a room published, once more where that is under way."""
         self._changed[room.name][room] = None
-        self._arrival.set()
+        if room.name not in self._busy:
+            self._busy.add(room.name)
+            self._arrivals.put_nowait(room.name)
 
     async def run(self) -> None:
         """Publish for ever."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                await self._arrival.wait()
-                self._arrival.clear()
-                for document in self._changed.keys() - self._busy:
-                    self._busy.add(document)
-                    tasks.create_task(self._publish_all(document))
+                tasks.create_task(self._publish_all(await self._arrivals.get()))
 
     async def _publish_all(self, document: str) -> None:
         """Publish a document until nothing of it waits: nobody else does meanwhile, which keeps the order."""
