@@ -12,8 +12,9 @@ from server.bus.redis_url import Address
 
 __all__ = ["Lane", "RedisConnections"]
 
-REMEMBERED_S = 0.1
-"""How long a failure to connect stands for all who ask, before another attempt."""
+REMEMBERED_S = 0.5
+"""How long a failure to connect stands for all who ask, but no longer than the attempt took: where it was
+refused at once, the server may be back already."""
 
 PATIENCE_S = 0.25
 """How long anybody waits for an attempt that follows a failed one, which goes on meanwhile: whoever asks many
@@ -54,7 +55,7 @@ class RedisConnections:
     def __init__(self, connect: Callable[[Address, Lane], Awaitable[RedisConnection]]) -> None:
         self._connect = connect
         self._attempts: dict[_Key, _Attempt] = {}
-        self._failed_at: dict[_Key, float] = {}
+        self._remembered_until: dict[_Key, float] = {}
         self._is_closed = False
 
     async def get(self, address: Address, lane: Lane) -> RedisConnection:
@@ -92,7 +93,7 @@ class RedisConnections:
     def _attempt(self, key: _Key) -> _Attempt:
         attempt = self._attempts.get(key)
         has_failed = attempt is not None and attempt.has_failed
-        is_remembered = has_failed and asyncio.get_running_loop().time() < self._failed_at[key] + REMEMBERED_S
+        is_remembered = has_failed and asyncio.get_running_loop().time() < self._remembered_until[key]
         if attempt is None or not (attempt.is_good or is_remembered):
             # Nobody owns it alone, so nobody who gives up ends it; ``close`` does.
             task = asyncio.create_task(self._open(key))
@@ -101,8 +102,10 @@ class RedisConnections:
         return attempt
 
     async def _open(self, key: _Key) -> RedisConnection:
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
         try:
             return await self._connect(*key)
-        except BaseException:
-            self._failed_at[key] = asyncio.get_running_loop().time()
-            raise
+        finally:
+            now = loop.time()
+            self._remembered_until[key] = now + min(REMEMBERED_S, now - began_at)

@@ -9,6 +9,8 @@ from server.bus import redis_connections as connections
 from server.bus.redis_connection import RedisConnection
 from server.bus.redis_connections import Lane, RedisConnections
 from server.bus.redis_url import Address
+from tests.server.redis_bus.support import LIMIT_S
+from tests.support.polling import poll
 
 HERE = Address("127.0.0.1", 1)
 
@@ -56,16 +58,29 @@ async def test_all_who_wait_share_one_attempt() -> None:
     assert door.attempts == 1
 
 
-async def test_a_failure_is_remembered_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failure_is_remembered_for_a_moment_that_took_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "REMEMBERED_S", 60.0)
+    door = Door()
+    opening = RedisConnections(door.connect)
+    waiting = asyncio.create_task(fails(opening))
+    await asyncio.sleep(1.0)
+    door.answers.set()
+    assert await waiting
+    assert [await fails(opening) for _ in range(10)] == [True] * 10
+    assert door.attempts == 1
+
+
+async def test_a_server_that_refused_is_tried_again_at_once() -> None:
     door = Door()
     door.answers.set()
     opening = RedisConnections(door.connect)
-    monkeypatch.setattr(connections, "REMEMBERED_S", 60.0)
-    assert [await fails(opening) for _ in range(10)] == [True] * 10
-    assert door.attempts == 1
-    monkeypatch.setattr(connections, "REMEMBERED_S", 0.0)
+    assert await fails(opening)
     door.error = None
-    assert not await fails(opening)
+
+    async def is_open() -> bool:
+        return not await fails(opening)
+
+    await poll(is_open, LIMIT_S, "the connection is open")
     assert door.attempts == 2
 
 
