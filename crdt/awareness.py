@@ -17,9 +17,10 @@ States are opaque JSON text, checked but never changed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from crdt.awareness_entries import ENTRY_BYTES, Entry, check_state, encode_entries, in_parts, read_entries
+from crdt.errors import ProtocolError
+from crdt.heard import Heard
 
 __all__ = ["GRACE_S", "Awareness", "Heard"]
 
@@ -34,18 +35,6 @@ TOMBSTONE_S = 600.0
 
 CLAIM_LIMIT = 64
 """The most ids that one connection speaks for; entries for more are ignored (A10)."""
-
-
-@dataclass(slots=True)
-class Heard:
-    """What one awareness message changed."""
-
-    changed: list[int] = field(default_factory=list)
-    """Ids that everybody has to hear of."""
-    corrected: list[int] = field(default_factory=list)
-    """Ids of the sender's own of which the room saw null at that clock: only the sender must hear it."""
-    moved: list[int] = field(default_factory=list)
-    """Ids that now belong to the sender, at the clock that was known: for other nodes (A11)."""
 
 
 class Awareness:
@@ -72,7 +61,7 @@ class Awareness:
         claims = self._claims.setdefault(peer, set()) if entries else self._claims.get(peer, set())
         heard = Heard()
         if own is not None:
-            if self._is_known_elsewhere(own, *entries[own], peer):
+            if self._is_known(own, *entries[own]) and self._entries[own].peer != peer:
                 heard.moved.append(own)
             self._claim(own, peer, now)
         heard.corrected += [client for client in entries if self._is_outdated(client, entries, peer)]
@@ -91,7 +80,7 @@ class Awareness:
         """
         heard = Heard()
         self._claims.setdefault(peer, set())
-        for client, (clock, state) in read_entries(update, is_relayed=True).items():
+        for client, (clock, state) in self._read_relayed(update, peer).items():
             self._relayed(client, clock, state, peer, now, heard)
         return heard
 
@@ -100,15 +89,21 @@ class Awareness:
 
         Who was here through one of them before ``asked_at``, and is no longer among what it keeps, leaves
         after the grace. Where two keep a client at one clock, as when one of them has died, nothing tells
-        the later: who has the claim keeps it (A12). Raises as ``receive``.
+        the later: who has the claim keeps it (A12). Of a node that keeps what ``receive`` would raise for,
+        nothing is taken and nobody leaves.
         """
-        entries = {peer: read_entries(update, is_relayed=True) for peer, update in kept.items()}
+        heard = Heard()
+        entries = {}
+        for peer, update in kept.items():
+            try:
+                entries[peer] = self._read_relayed(update, peer)
+            except ProtocolError as error:
+                heard.refused[peer] = error
         for peer, clients in entries.items():
             for client in self._claims.setdefault(peer, set()) - clients.keys():
                 if self._entries[client].seen_at < asked_at:
                     self._claims[peer].discard(client)
                     self._entries[client].release(now, GRACE_S)
-        heard = Heard()
         # Released first, taken then: who has moved is released by one node and taken for the other.
         for peer, clients in entries.items():
             for client, (clock, state) in clients.items():
@@ -117,15 +112,21 @@ class Awareness:
                     self._relayed(client, clock, state, peer, now, heard)
         return heard
 
+    def _read_relayed(self, update: bytes, peer: int) -> dict[int, tuple[int, bytes | None]]:
+        """Read what a node tells; raises as ``receive``, before anything is taken."""
+        entries = read_entries(update, is_relayed=True)
+        for client, (clock, state) in entries.items():
+            if self._is_news(client, clock, state, peer, client):
+                check_state(state)
+        return entries
+
     def _relayed(
         self, client: int, clock: int, state: bytes | None, peer: int, now: float, heard: Heard
     ) -> None:
-        entry = self._entries.get(client)
         is_news = self._is_news(client, clock, state, peer, None if state is None else client)
-        if is_news:
-            check_state(state)
-        elif state is None or entry is None or entry.state is None or clock != entry.clock:
+        if not (is_news or self._is_known(client, clock, state)):
             return
+        entry = self._entries.get(client)
         if entry is not None and entry.peer != peer:
             heard.moved.append(client)
         claimed = self._claim(client, peer, now)
@@ -153,15 +154,9 @@ class Awareness:
             return False
         return entry.clock < clock or (entry.clock == clock and state is None and entry.state is not None)
 
-    def _is_known_elsewhere(self, client: int, clock: int, state: bytes | None, peer: int) -> bool:
+    def _is_known(self, client: int, clock: int, state: bytes | None) -> bool:
         entry = self._entries.get(client)
-        return (
-            entry is not None
-            and entry.peer != peer
-            and entry.clock == clock
-            and entry.state is not None
-            and state is not None
-        )
+        return entry is not None and None not in (entry.state, state) and entry.clock == clock
 
     def _is_outdated(self, client: int, entries: dict[int, tuple[int, bytes | None]], peer: int) -> bool:
         """A7."""

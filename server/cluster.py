@@ -5,6 +5,7 @@ One object for the node, told of every room that opens and closes. Rules (refere
 
 import asyncio
 import logging
+import random
 from collections.abc import Iterator
 
 from crdt.awareness import Awareness
@@ -12,6 +13,7 @@ from crdt.errors import ProtocolError
 from server.bus import Bus, BusUnavailable, Position
 from server.follower import Follower
 from server.loading import Loaded
+from server.publisher import Publisher
 from server.room import Room
 from server.storage import Store
 from server.tasks import Tasks
@@ -27,14 +29,13 @@ SIGN_S = 1.0
 """How often a node gives a sign and looks for those of the others: with the grace of who was there, the
 people of a dead node are gone within 10 s (B8)."""
 
-RETRY_S = 0.5
+DOUBT_WITHIN_S = 0.5
+"""All documents are read again when a node comes or goes: not all at one moment, and well within the grace of
+who was there (A6)."""
 
 
 class Cluster:
-    """The node's side of everything between nodes.
-
-    What waits to be published is the latest presence of each room: bounded by the number of rooms.
-    """
+    """The node's side of everything between nodes."""
 
     def __init__(self, bus: Bus, store: Store, tasks: Tasks) -> None:
         self._bus = bus
@@ -42,8 +43,7 @@ class Cluster:
         self._tasks = tasks
         self._followers: dict[Room, Follower] = {}
         self._filling = asyncio.Lock()
-        self._changed: dict[Room, None] = {}
-        self._arrival = asyncio.Event()
+        self._publisher = Publisher(self._publish)
         self._living: frozenset[str] = frozenset()
         self._judges_at = 0.0
         self.trouble: str | None = None
@@ -134,21 +134,14 @@ class Cluster:
 
     def presence_changed(self, room: Room) -> None:
         """Have the other nodes told what ``room.presence`` has for them."""
-        self._changed[room] = None
-        self._arrival.set()
+        self._publisher.changed(room)
 
     async def publish(self) -> None:
         """Publish presence for ever."""
-        while True:
-            await self._arrival.wait()
-            self._arrival.clear()
-            changed, self._changed = self._changed, {}
-            failures = [room for room in changed if not await self._publish(room)]
-            if failures:
-                await asyncio.sleep(RETRY_S)
+        await self._publisher.run()
 
     async def _publish(self, room: Room) -> bool:
-        clients, news, everybody = room.presence.take_for_nodes()
+        clients, news, everybody = room.presence.take_for_nodes(asyncio.get_running_loop().time())
         if room not in self._followers:
             # It was unloaded: whom this node keeps for joiners, a room that came after it says.
             everybody = b"".join(
@@ -188,15 +181,20 @@ class Cluster:
         now = asyncio.get_running_loop().time()
         if living - self._living:
             # What a node told before it was seen, or before Redis was back, may have been missed.
-            for follower in self._followers.values():
-                follower.doubt()
+            self._doubt_all()
         if now < self._judges_at:
             self._living |= living
             return
         for node in self._living - living:
             logger.warning("node %s is gone", node)
-            for room, follower in self._followers.items():
+            for room in self._followers:
                 room.presence.forget_node(node, now)
-                # Who had moved away from it unheard is with another node (A12).
-                follower.doubt()
+        if self._living - living:
+            # Who had moved away from it unheard is with another node (A12).
+            self._doubt_all()
         self._living = living
+
+    def _doubt_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        for follower in self._followers.values():
+            loop.call_later(random.uniform(0, DOUBT_WITHIN_S), follower.doubt)

@@ -8,8 +8,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from crdt.awareness import Awareness, Heard
 from crdt.awareness_entries import NODE_LIMIT, NODE_LIMIT_BYTES
+from crdt.errors import Malformed
 
 __all__ = ["Presence"]
+
+KEEP_INTERVAL_S = 1.0
+"""How often who is here is written for joiners on other nodes while nobody comes or leaves: a hundred people
+who move their carets would be 10 MB/s else."""
 
 TIMER_SLACK_S = 0.005
 """uvloop's timers may come a millisecond early."""
@@ -29,9 +34,13 @@ class Presence:
 
     __slots__ = (
         "_announce",
+        "_keeping",
+        "_keeps_at",
+        "_kept",
         "_nodes",
         "_publish",
         "_unannounced",
+        "_unkept",
         "_unpublished",
         "_withdrawal",
         "awareness",
@@ -43,6 +52,13 @@ class Presence:
         self._publish = publish
         self._unannounced: dict[int, None] = {}
         self._unpublished: dict[int, None] = {}
+        self._unkept: dict[int, None] = {}
+        """Of whom other nodes have heard, but not those who will join there."""
+        self._kept: frozenset[int] | None = None
+        """Who was here when that was kept for joiners last."""
+        self._keeps_at = 0.0
+        """When it is to be kept anew, if nobody comes or leaves before."""
+        self._keeping: asyncio.TimerHandle | None = None
         self._nodes: dict[str, int] = {}
         """The peer that stands for each other node in the table: below zero."""
         self._withdrawal: asyncio.TimerHandle | None = None
@@ -83,12 +99,17 @@ class Presence:
     ) -> None:
         """Take all that the other nodes keep, asked for at ``asked_at`` as something may have been missed.
 
-        A node of ``living`` that keeps nothing has nobody here. Raises ``ProtocolError``.
+        A node of ``living`` that keeps nothing has nobody here. Raises ``ProtocolError`` for what a node
+        keeps and nobody can read, when that of all others was taken.
         """
         nodes = {*kept, *(node for node in self._nodes if node in living)}
         by_peer = {self._peer_of(node): kept.get(node, NOBODY) for node in nodes}
-        self._heard(self.awareness.receive_kept(by_peer, asked_at, now))
+        heard = self.awareness.receive_kept(by_peer, asked_at, now)
+        self._heard(heard)
         self.withdraw_in_time()
+        for node in nodes:
+            if error := heard.refused.get(self._peer_of(node)):
+                raise Malformed(f"node {node}: {error}") from error
 
     def _peer_of(self, node: str) -> int:
         return self._nodes.setdefault(node, -1 - len(self._nodes))
@@ -113,29 +134,56 @@ class Presence:
         unannounced, self._unannounced = self._unannounced, {}
         return self.awareness.encode_parts(unannounced)
 
-    def take_for_nodes(self) -> tuple[Iterable[int], bytes, bytes]:
+    def take_for_nodes(self, now: float) -> tuple[Iterable[int], bytes, bytes | None]:
         """Return the clients of whom other nodes have not heard, their entries, and who is here through this
         node; ``give_back`` the clients where they cannot be told.
 
-        What is too much for other nodes to take at once (A3) is told another time.
+        Who is here is None while the same are as a moment ago. What is too much for other nodes to take at
+        once (A3) is told another time.
         """
+        everybody = self.here() if self._begin_keeping(now) else None
         told = self._fitting(self._unpublished)
         for client in told:
             del self._unpublished[client]
         if self._unpublished:
             self._publish()
-        return told, self.awareness.encode(told), self.here()
+        if everybody is None:
+            self._unkept.update(dict.fromkeys(told))
+            self._keep_in_time()
+        return told, self.awareness.encode(told), everybody
+
+    def _begin_keeping(self, now: float) -> bool:
+        """Whether who is here has to be kept for joiners now, which the caller does."""
+        local = frozenset(self._local())
+        if local == self._kept and now < self._keeps_at:
+            return False
+        self._kept, self._keeps_at = local, now + KEEP_INTERVAL_S
+        if self._keeping is not None:
+            self._keeping.cancel()
+            self._keeping = None
+        # Who joined since the last time was given what was kept then. Who moved away is not told of (A11).
+        told_again = dict.fromkeys(client for client in self._unkept if client in local)
+        self._unpublished, self._unkept = told_again | self._unpublished, {}
+        return True
+
+    def _keep_in_time(self) -> None:
+        if self._unkept and self._keeping is None:
+            at = self._keeps_at + TIMER_SLACK_S
+            self._keeping = asyncio.get_running_loop().call_at(at, self._publish)
 
     def here(self) -> bytes:
         """Return who is here through this node, nothing at all for nobody.
 
         Where that is too much for other nodes (A3), the largest are left out: stock clients are small.
         """
-        local = self.awareness.claimed_by(lambda peer: peer > 0)
+        local = self._local()
         kept = self._fitting(local)
         if len(kept) < len(local):
             kept = self._fitting(sorted(local, key=self.awareness.size_of))
         return self.awareness.encode(kept) if kept else b""
+
+    def _local(self) -> list[int]:
+        return self.awareness.claimed_by(lambda peer: peer > 0)
 
     def _fitting(self, clients: Iterable[int]) -> list[int]:
         """As many of ``clients``, from the first, as one update to other nodes may hold."""
@@ -151,6 +199,7 @@ class Presence:
     def give_back(self, unpublished: Iterable[int]) -> None:
         """Have the other nodes told another time; bounded by the clients that the table remembers."""
         self._unpublished.update(dict.fromkeys(unpublished))
+        self._kept = None
         self._publish()
 
     def everybody(self) -> list[bytes]:

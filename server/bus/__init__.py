@@ -11,6 +11,8 @@ from typing import NewType, Protocol
 from crdt.errors import CowriteError
 
 __all__ = [
+    "BIRTH_LIMIT",
+    "RUNG_LIMIT_BYTES",
     "SEQUENCE_BITS",
     "Bus",
     "BusEntry",
@@ -20,6 +22,7 @@ __all__ = [
     "Position",
     "Reading",
     "birth_of",
+    "fits",
     "follows",
     "is_gapless",
     "position_at",
@@ -33,6 +36,13 @@ Positions grow for ever, also over the death and rebirth of a stream; 0 is befor
 
 SEQUENCE_BITS = 22
 
+BIRTH_LIMIT = 1 << 41
+"""Births are below it, which is in the year 2039: a store takes positions of 63 bits. What somebody else
+wrote into a stream may be beyond."""
+
+RUNG_LIMIT_BYTES = 16_384
+"""The largest update that listeners are told of with its bytes: of a larger one they doubt, and read it."""
+
 
 def position_at(birth: int, sequence: int) -> Position:
     """Put a position together; ``birth`` in ms since the epoch, ``sequence`` below 2**22."""
@@ -43,6 +53,11 @@ def position_at(birth: int, sequence: int) -> Position:
 def birth_of(position: Position) -> int:
     """When the stream of ``position`` was born."""
     return position >> SEQUENCE_BITS
+
+
+def fits(position: Position) -> bool:
+    """Whether a store can take ``position``: what was read may be no position of ours."""
+    return birth_of(position) < BIRTH_LIMIT
 
 
 def sequence_of(position: Position) -> int:
@@ -117,7 +132,10 @@ class Listener(Protocol):
     """Who follows one document. Every method is a plain call from the event loop's thread."""
 
     def entry_arrived(self, entry: BusEntry) -> None:
-        """Take an entry as it was appended, by this node too; entries may be missed, doubled or late."""
+        """Take an entry as it was appended, by this node too; entries may be missed, doubled or late.
+
+        One above ``RUNG_LIMIT_BYTES`` never comes so, but as a doubt.
+        """
 
     def presence_arrived(self, node: str, update: bytes) -> None:
         """Take an awareness update that another node published."""
@@ -132,6 +150,10 @@ class Bus(Protocol):
     The truth of a document is its stream: in order, at least once, until trimmed. Listeners are told
     quickly, at most once; they notice what they missed by the positions, and read it.
     """
+
+    @property
+    def unreadable_count(self) -> int:
+        """How many entries and messages were skipped because they could not be read, each counted once."""
 
     async def append(self, entries: Sequence[tuple[str, bytes]]) -> Sequence[Position]:
         """Append (document, update) in order, in one round trip; return their positions.
@@ -148,7 +170,8 @@ class Bus(Protocol):
     def learn(self, document: str, position: Position) -> None:
         """Give out only larger positions from now on, even if the servers have forgotten everything.
 
-        So tell the latest position of the store before appending.
+        One that does not fit (see ``fits``) is ignored. So tell the latest position of the store before
+        appending.
         """
 
     async def backlog(self) -> Mapping[str, int]:
@@ -168,11 +191,12 @@ class Bus(Protocol):
     async def trim(self, document: str, up_to: Position) -> None:
         """Forget entries up to and including a position; the stream stays, with its latest position."""
 
-    async def publish_presence(self, document: str, update: bytes, everybody: bytes) -> None:
+    async def publish_presence(self, document: str, update: bytes, everybody: bytes | None) -> None:
         """Tell the listeners on other nodes of an awareness update.
 
         ``everybody`` is the whole presence of this node on the document, kept for joiners as long as
-        the node's lease holds; empty bytes remove it. Call again within the hour where somebody is present.
+        the node's lease holds; empty bytes remove it, None leaves what is kept. Keep it anew within the hour
+        where somebody is present.
         """
 
     async def presence(self, document: str) -> Mapping[str, bytes]:
@@ -191,7 +215,8 @@ class Bus(Protocol):
     async def claim(self, task: str, hold_s: float) -> bool:
         """Hold ``task`` for this node for ``hold_s`` from now, anew or still; False where another does.
 
-        It spares doubled work and proves nothing: two nodes may hold one task when the servers change.
+        A task is named by its kind, a colon, and its document. The claim spares doubled work and proves
+        nothing: two nodes may hold one task when the servers change.
         """
 
     async def release(self, task: str) -> None:

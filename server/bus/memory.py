@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from server.bus import (
+    RUNG_LIMIT_BYTES,
     BusEntry,
     BusUnavailable,
     Listener,
     Position,
     Reading,
     birth_of,
+    fits,
     is_gapless,
     position_at,
     sequence_of,
@@ -24,6 +26,8 @@ __all__ = ["MemoryBus", "MemoryStreams"]
 class _Stream:
     last: Position
     entries: list[BusEntry] = field(default_factory=list)
+    poisoned: set[Position] = field(default_factory=set)
+    """Where entries stand that nobody can read."""
 
 
 class MemoryStreams:
@@ -51,6 +55,13 @@ class MemoryStreams:
         stream.entries = [entry for entry in stream.entries if entry.position <= last]
         stream.last = last
 
+    def poison(self, document: str) -> None:
+        """Append what nobody can read to a stream that is there."""
+        stream = self.streams[document]
+        stream.last = Position(stream.last + 1)
+        stream.entries.append(BusEntry(stream.last, b""))
+        stream.poisoned.add(stream.last)
+
     def forget_everything(self) -> None:
         """Lose all streams, presence, leases and claims."""
         self.streams.clear()
@@ -75,9 +86,15 @@ class MemoryBus:
         self._kept: dict[str, bytes] = {}
         self._known: dict[str, Position] = {}
         """The latest position that this node knows of each document."""
+        self._skipped: set[tuple[str, Position]] = set()
         self._is_closed = False
         streams.nodes[node] = self
         streams.leases[node] = streams.clock() + lease_s
+
+    @property
+    def unreadable_count(self) -> int:
+        """How many were skipped; see ``Bus.unreadable_count``."""
+        return len(self._skipped)
 
     async def append(self, entries: Sequence[tuple[str, bytes]]) -> Sequence[Position]:
         """Append in order; see ``Bus.append``."""
@@ -93,10 +110,15 @@ class MemoryBus:
             return Reading([], after == 0, Position(0))
         entries = [entry for entry in stream.entries if entry.position > after]
         gapless = is_gapless(after, [entry.position for entry in entries], stream.last)
-        return Reading(entries, gapless, stream.last)
+        unreadable = stream.poisoned & {entry.position for entry in entries}
+        self._skipped |= {(document, position) for position in unreadable}
+        readable = [entry for entry in entries if entry.position not in unreadable]
+        return Reading(readable, gapless, stream.last, frozenset(unreadable))
 
     def learn(self, document: str, position: Position) -> None:
         """Give out only larger positions; see ``Bus.learn``."""
+        if not fits(position):
+            return
         self._known[document] = max(position, self._known.get(document, Position(0)))
         births = self._streams.births
         births[document] = max(births.get(document, 0), birth_of(position))
@@ -122,18 +144,22 @@ class MemoryBus:
         if (stream := self._streams.streams.get(document)) is not None:
             stream.entries = [entry for entry in stream.entries if entry.position > up_to]
 
-    async def publish_presence(self, document: str, update: bytes, everybody: bytes) -> None:
+    async def publish_presence(self, document: str, update: bytes, everybody: bytes | None) -> None:
         """Tell the other nodes and keep ``everybody``; see ``Bus.publish_presence``."""
         self._check_open()
+        if everybody is not None:
+            self._keep(document, everybody)
+        for node, bus in self._streams.nodes.items():
+            if node != self._node:
+                bus._tell(document, lambda listener: listener.presence_arrived(self._node, update))
+
+    def _keep(self, document: str, everybody: bytes) -> None:
         kept = self._streams.presence.setdefault(document, {})
         if everybody:
             self._kept[document] = kept[self._node] = everybody
         else:
             self._kept.pop(document, None)
             kept.pop(self._node, None)
-        for node, bus in self._streams.nodes.items():
-            if node != self._node:
-                bus._tell(document, lambda listener: listener.presence_arrived(self._node, update))
 
     async def presence(self, document: str) -> Mapping[str, bytes]:
         """Return what other living nodes keep; see ``Bus.presence``."""
@@ -200,8 +226,9 @@ class MemoryBus:
         stream.entries.append(entry)
         stream.last = position
         self.learn(document, position)
+        is_rung = len(update) <= RUNG_LIMIT_BYTES
         for bus in self._streams.nodes.values():
-            bus._tell(document, lambda listener: listener.entry_arrived(entry))
+            bus._tell(document, lambda each: each.entry_arrived(entry) if is_rung else each.doubt())
         return position
 
     def _tell(self, document: str, tell: Callable[[Listener], None]) -> None:

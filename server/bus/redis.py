@@ -75,7 +75,7 @@ class RedisBus:
 
     @property
     def unreadable_count(self) -> int:
-        """How many entries and messages were skipped because they could not be read."""
+        """How many were skipped; see ``Bus.unreadable_count``."""
         return self._unreadable.count
 
     async def append(self, entries: Sequence[tuple[str, bytes]]) -> Sequence[Position]:
@@ -106,7 +106,7 @@ class RedisBus:
         """Forget entries up to a position; see ``Bus.trim``."""
         await self._reader.trim(document, up_to)
 
-    async def publish_presence(self, document: str, update: bytes, everybody: bytes) -> None:
+    async def publish_presence(self, document: str, update: bytes, everybody: bytes | None) -> None:
         """Tell the other nodes and keep ``everybody``; see ``Bus.publish_presence``."""
         await self._presence.publish(document, update, everybody)
 

@@ -3,6 +3,7 @@
 Every document has a sharded channel. A message is either
 
     E <id> SPACE <sealed update>                    an entry, published by the script that appended it
+    L <id>                                          an entry too large for that: its listener doubts
     P <length of the node's name, 1 byte> <node> <sealed update>     presence of the connections of a node
 
 A channel is *deaf* from the loss of a connection until its subscription is confirmed again; then its listener
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 from server.bus import BusEntry, BusUnavailable, Listener
 from server.bus.redis_connection import Push
-from server.bus.redis_entries import Unreadable, Unsealed, parse_id, seal, unseal
+from server.bus.redis_entries import Unreadable, Unsealed, position_of, seal, unseal
 from server.bus.redis_keys import DocumentKeys, RedisKeys
 from server.bus.redis_positions import KnownPositions
 from server.bus.redis_servers import Lane, RedisServers
@@ -167,6 +168,9 @@ class RedisBell:
             match message[:1]:
                 case b"E":
                     self._entry_came(followed, message[1:])
+                case b"L":
+                    self._positions.learn(followed.document, position_of(message[1:]))
+                    followed.listener.doubt()
                 case b"P":
                     self._presence_came(followed, message)
                 case _:
@@ -180,7 +184,7 @@ class RedisBell:
 
     def _entry_came(self, followed: _Followed, message: bytes) -> None:
         id, _, sealed = message.partition(b" ")
-        entry = BusEntry(parse_id(id), unseal(sealed))
+        entry = BusEntry(position_of(id), unseal(sealed))
         self._positions.learn(followed.document, entry.position)
         followed.listener.entry_arrived(entry)
 

@@ -6,9 +6,9 @@ import struct
 from collections import OrderedDict
 from zlib import crc32
 
-from server.bus import SEQUENCE_BITS, Position, birth_of, position_at, sequence_of
+from server.bus import BIRTH_LIMIT, SEQUENCE_BITS, Position, birth_of, fits, position_at, sequence_of
 
-__all__ = ["Unreadable", "Unsealed", "id_of", "parse_id", "seal", "unseal"]
+__all__ = ["LATEST_ID", "Unreadable", "Unsealed", "id_of", "parse_id", "position_of", "seal", "unseal"]
 
 VERSION = 1
 HEADER = struct.Struct(">BII")
@@ -19,6 +19,9 @@ LOGGED_BYTES = 32
 
 ID = re.compile(rb"(\d{1,20})-(\d{1,20})")
 LAST_SEQUENCE = (1 << SEQUENCE_BITS) - 1
+
+LATEST_ID = str(BIRTH_LIMIT - 1)
+"""The end of every range that Redis is asked for: later ids stand for no position."""
 
 logger = logging.getLogger("cowrite.bus")
 
@@ -54,6 +57,14 @@ def parse_id(id: bytes) -> Position:
     if match is None:
         raise Unsealed("no id")
     return position_at(int(match[1]), min(int(match[2]), LAST_SEQUENCE))
+
+
+def position_of(id: bytes) -> Position:
+    """Read the id of an entry as ``parse_id`` does; raises ``Unsealed`` also where it does not fit."""
+    position = parse_id(id)
+    if not fits(position):
+        raise Unsealed("an id beyond every position")
+    return position
 
 
 def id_of(position: Position) -> str:

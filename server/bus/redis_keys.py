@@ -50,9 +50,10 @@ class RedisKeys:
         """Return the names of a document; remembers those used lately."""
 
     def claim(self, task: str) -> tuple[int, bytes]:
-        """Return the slot and the key that says which node holds a task."""
-        tag = encoded(task)
-        return _slot_of(tag), f"{self._prefix}:{{{tag}}}:claim".encode()
+        """Return the slot and the key that says which node holds a task, beside the document's others."""
+        kind, _, document = task.partition(":")
+        tag = encoded(document)
+        return _slot_of(tag), f"{self._prefix}:{{{tag}}}:{encoded(kind)}:claim".encode()
 
     def pattern(self, what: str) -> str:
         """Return what SCAN finds one kind of key of all documents with."""

@@ -1,6 +1,6 @@
 """The latest position that this node knows of each document, so that no position is given out twice."""
 
-from server.bus import Position
+from server.bus import Position, fits
 
 __all__ = ["KnownPositions"]
 
@@ -23,7 +23,9 @@ class KnownPositions:
         return self._positions.get(document, Position(0))
 
     def learn(self, document: str, position: Position) -> None:
-        """Take a position that was seen or given out."""
+        """Take a position that was seen or given out; see ``Bus.learn``."""
+        if not fits(position):
+            return
         latest = max(position, self._positions.pop(document, Position(0)))
         self._positions[document] = latest
         if len(self._positions) > self._limit:

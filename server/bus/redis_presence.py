@@ -11,6 +11,7 @@ from server.bus.redis_entries import Unreadable, Unsealed, seal, unseal
 from server.bus.redis_keys import DocumentKeys, RedisKeys
 from server.bus.redis_scripts import FORGET, KEEP, LIVING, RENEW, STAMP_BYTES
 from server.bus.redis_servers import Lane, RedisServers, Request
+from server.bus.redis_shared import Shared
 
 __all__ = ["RedisPresence"]
 
@@ -32,6 +33,7 @@ class RedisPresence:
         self._lease_ms = round(lease_s * 1000)
         self._kept: dict[str, bytes] = {}
         self._stamps = count()
+        self._living = Shared(self._ask_living)
         self._has_lease = False
         self._lease_ends_at = 0.0
         """When the lease ends that was confirmed last, by the clock of the loop."""
@@ -39,11 +41,11 @@ class RedisPresence:
         self._was_dead = False
         """Whether the others may have buried this node, and have not yet been told everything."""
 
-    async def publish(self, document: str, update: bytes, everybody: bytes) -> None:
+    async def publish(self, document: str, update: bytes, everybody: bytes | None) -> None:
         """Tell the other nodes, and keep ``everybody`` for joiners; see ``Bus.publish_presence``."""
         if everybody:
             self._kept[document] = everybody
-        else:
+        elif everybody is not None:
             self._kept.pop(document, None)
         commands = self._commands(document, update, everybody)
         await self._servers.ask(Lane.ASK, self._keys.of(document).slot, *commands)
@@ -109,17 +111,21 @@ class RedisPresence:
         await self._servers.ask(Lane.ASK, self._keys.leases_slot, ("ZREM", self._keys.leases, self._node))
 
     async def living(self) -> frozenset[str]:
-        """Return the nodes whose lease holds, this one included."""
+        """Return the nodes whose lease holds, this one included; all documents ask at once after a doubt."""
+        return await self._living.answer()
+
+    async def _ask_living(self) -> frozenset[str]:
         call = LIVING.call_whole(self._keys.leases)
         [nodes] = await self._servers.ask(Lane.ASK, self._keys.leases_slot, call)
         assert isinstance(nodes, list)
         return frozenset({node.decode() for node in nodes if isinstance(node, bytes)} | {self._node})
 
-    def _commands(self, document: str, update: bytes, everybody: bytes) -> list[Command]:
+    def _commands(self, document: str, update: bytes, everybody: bytes | None) -> list[Command]:
         keys = self._keys.of(document)
-        if everybody:
-            stamped = next(self._stamps).to_bytes(STAMP_BYTES, "big") + seal(everybody)
-            keep = KEEP.call_whole(keys.presence, self._node, stamped, KEPT_MS)
-        else:
-            keep = ("HDEL", keys.presence, self._node)
-        return [keep, ("SPUBLISH", keys.bell, presence_message(self._node, update))]
+        tell: Command = ("SPUBLISH", keys.bell, presence_message(self._node, update))
+        if everybody is None:
+            return [tell]
+        if not everybody:
+            return [("HDEL", keys.presence, self._node), tell]
+        stamped = next(self._stamps).to_bytes(STAMP_BYTES, "big") + seal(everybody)
+        return [KEEP.call_whole(keys.presence, self._node, stamped, KEPT_MS), tell]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from server.bus import BusEntry, BusUnavailable, Position, Reading, is_gapless
 from server.bus.redis_connection import Command, Reply
-from server.bus.redis_entries import Unreadable, Unsealed, id_of, parse_id, unseal
+from server.bus.redis_entries import LATEST_ID, Unreadable, Unsealed, id_of, position_of, unseal
 from server.bus.redis_keys import DocumentKeys, RedisKeys
 from server.bus.redis_positions import KnownPositions
 from server.bus.redis_scripts import ENTRY_FIELD
@@ -51,7 +51,7 @@ class RedisReader:
 
     async def _read(self, document: str, after: Position) -> Reading:
         keys = self._keys.of(document)
-        last, page = await self._first_page(keys, after)
+        last, page = await self._first_page(document, after)
         items, asked = list(page), FIRST_PAGE
         while len(page) == asked:
             asked = _next_page(page)
@@ -71,7 +71,8 @@ class RedisReader:
         self._positions.learn(document, max(after, last))
         return Reading(entries, is_gapless(after, positions, last), last, frozenset(unreadable))
 
-    async def _first_page(self, keys: DocumentKeys, after: Position) -> tuple[Position, Sequence[Reply]]:
+    async def _first_page(self, document: str, after: Position) -> tuple[Position, Sequence[Reply]]:
+        keys = self._keys.of(document)
         # The end before the entries: what is trimmed between the two shows as a gap, and never as an end.
         commands: list[Command] = [("EXISTS", keys.stream), ("XINFO", "STREAM", keys.stream)]
         requests = [(keys.slot, command) for command in [*commands, _range(keys, after, FIRST_PAGE)]]
@@ -84,7 +85,23 @@ class RedisReader:
         assert isinstance(info, dict) and isinstance(page, list)
         last = info[b"last-generated-id"]
         assert isinstance(last, bytes)
-        return parse_id(last), page
+        try:
+            return position_of(last), page
+        except Unsealed as error:
+            self._unreadable.note(document, last, error)
+            return await self._latest(keys), page
+
+    async def _latest(self, keys: DocumentKeys) -> Position:
+        """Return the position of the last entry of ours, where another stands behind it."""
+        command = ("XREVRANGE", keys.stream, LATEST_ID, "-", "COUNT", 1)
+        [page] = await self._servers.ask(Lane.READ, keys.slot, command)
+        assert isinstance(page, list)
+        if not page:
+            return Position(0)
+        assert isinstance(page[0], list)
+        id = page[0][0]
+        assert isinstance(id, bytes)
+        return position_of(id)
 
     async def _page(self, keys: DocumentKeys, after: Position, count: int) -> Sequence[Reply]:
         [page] = await self._servers.ask(Lane.READ, keys.slot, _range(keys, after, count))
@@ -96,14 +113,14 @@ class RedisReader:
         id, fields = item
         assert isinstance(id, bytes)
         try:
-            return parse_id(id), _update_of(fields)
+            return position_of(id), _update_of(fields)
         except Unsealed as error:
             self._unreadable.note(document, id, error)
-            return parse_id(id), None
+            return position_of(id), None
 
 
 def _range(keys: DocumentKeys, after: Position, count: int) -> Command:
-    return ("XRANGE", keys.stream, f"({id_of(after)}", "+", "COUNT", count)
+    return ("XRANGE", keys.stream, f"({id_of(after)}", LATEST_ID, "COUNT", count)
 
 
 def _next_page(page: Sequence[Reply]) -> int:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from hashlib import sha1
 
-from server.bus import SEQUENCE_BITS
+from server.bus import BIRTH_LIMIT, RUNG_LIMIT_BYTES, SEQUENCE_BITS
 from server.bus.redis_connection import Command
+from server.bus.redis_entries import HEADER, LATEST_ID
 
 __all__ = [
     "APPEND",
@@ -50,7 +51,8 @@ class Script:
 
 
 APPEND = Script(f"""
--- Append the entries ARGV[4...] of one document and publish each on its channel; return their ids.
+-- Append the entries ARGV[4...] of one document and publish each on its channel, a large one by its id
+-- alone; return their ids.
 -- KEYS[1] the stream; ARGV[1] the channel, of the same slot; ARGV[2] and ARGV[3] the birth and the
 -- sequence of the latest position that the caller knows, '0' and '-1' where it knows none.
 local stream, bell, birth, sequence = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -70,15 +72,34 @@ end
 local function next_birth()
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  return string.format('%.0f', math.max(now, tonumber(birth) + 1))
+  local later = math.max(now, tonumber(birth) + 1)
+  if later >= {BIRTH_LIMIT} then error({{err = 'ERR no later birth is left'}}) end
+  return string.format('%.0f', later)
 end
 
--- nil, and birth corrected, where the stream counts in a later birth; false where there is no stream.
+-- Behind an id beyond every position, which is none of ours, nothing could be appended any more.
+local function leave_out_foreign()
+  local kept = stream .. ':kept'
+  redis.call('DEL', kept)
+  for _, item in ipairs(redis.call('XRANGE', stream, '-', '{LATEST_ID}')) do
+    redis.call('XADD', kept, item[1], unpack(item[2]))
+  end
+  redis.call('DEL', stream)
+  if redis.call('EXISTS', kept) == 1 then redis.call('RENAME', kept, stream) end
+end
+
+-- nil, and the birth or the stream corrected, where the stream counts in a later birth; false where there is
+-- no stream.
 local function count_on(entry)
   local id = redis.pcall('XADD', stream, 'NOMKSTREAM', birth .. '-*', '{ENTRY_FIELD}', entry)
   if type(id) ~= 'table' then return id end
   if string.sub(id.err, 1, 4) ~= 'ERR ' then error(id) end
-  birth, sequence = last_birth(), -1
+  local last = last_birth()
+  if tonumber(last) >= {BIRTH_LIMIT} then
+    leave_out_foreign()
+  else
+    birth, sequence = last, -1
+  end
   return nil
 end
 
@@ -92,8 +113,10 @@ local function is_good(id)
 end
 
 local function add(entry)
-  local id = count_on(entry)
-  if id == nil then id = count_on(entry) end
+  local id
+  for _ = 1, 3 do
+    if id == nil then id = count_on(entry) end
+  end
   if id then
     if is_good(id) then return id end
     redis.call('XDEL', stream, id)
@@ -102,10 +125,17 @@ local function add(entry)
   return redis.call('XADD', stream, birth .. '-*', '{ENTRY_FIELD}', entry)
 end
 
+-- What subscribers are sent waits in memory, and a subscriber of whom too much waits is cut off: many large
+-- entries are appended at once after a stream was lost.
+local function ring(id, entry)
+  local is_large = #entry > {HEADER.size + RUNG_LIMIT_BYTES}
+  redis.call('SPUBLISH', bell, is_large and 'L' .. id or 'E' .. id .. ' ' .. entry)
+end
+
 local ids = {{}}
 for i = 4, #ARGV do
   ids[#ids + 1] = add(ARGV[i])
-  redis.call('SPUBLISH', bell, 'E' .. ids[#ids] .. ' ' .. ARGV[i])
+  ring(ids[#ids], ARGV[i])
 end
 return ids
 """)

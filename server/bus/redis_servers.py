@@ -1,16 +1,15 @@
 """Which server answers for which slot, and one open connection to it for each lane. Knows no documents."""
 
 import asyncio
-import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from enum import Enum
 from typing import TypeAlias
 
 from crdt.errors import CowriteError
 from server.bus import BusUnavailable
 from server.bus.redis_connection import Command, Push, RedisConnection, RedisRefusal, Reply
-from server.bus.redis_keys import SLOTS
+from server.bus.redis_connections import Lane, RedisConnections
+from server.bus.redis_slots import SlotMap
 from server.bus.redis_url import Address, RedisUrl
 
 __all__ = ["Lane", "RedisServers", "RedisTooOld", "Request"]
@@ -20,18 +19,11 @@ OLDEST_MAJOR = 7
 
 REDIRECTS_LIMIT = 4
 
+LEARN_INTERVAL_S = 0.5
+"""Between two looks for the masters of a Cluster, while something fails."""
+
 Request: TypeAlias = tuple[int, Command]
 """A slot and a command that only touches it. A server that is no Cluster has all slots."""
-
-
-class Lane(Enum):
-    """What a connection is for, so that one kind of work does not wait for another."""
-
-    APPEND = "append"
-    ASK = "ask"
-    READ = "read"
-    """For replies that may be large: what is small, the lease above all, never waits behind them."""
-    BELL = "bell"
 
 
 class RedisTooOld(CowriteError):
@@ -49,20 +41,22 @@ class RedisServers:
         """Called when a connection of the bell lane has ended."""
         self._url = url
         self._timeout_s = timeout_s
-        self._slots: list[Address] = [url.address] * SLOTS
-        self._are_slots_doubtful = False
-        self._connections: dict[tuple[Address, Lane], RedisConnection] = {}
-        self._opening: defaultdict[tuple[Address, Lane], asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._is_closed = False
+        self._slots = SlotMap(url.address)
+        self._connections = RedisConnections(self._connect)
+        self._answered_at: dict[Address, float] = {}
+        """When each server answered last, by the clock of the loop."""
+        self._learning: asyncio.Task[None] | None = None
+        self._learns_at = 0.0
+        """When the Cluster may be asked for its masters again."""
 
     @property
     def addresses(self) -> list[Address]:
         """Every server that has slots."""
-        return list(dict.fromkeys(self._slots))
+        return self._slots.masters
 
     async def start(self) -> None:
         """Get to know the servers; raises ``BusUnavailable`` and ``RedisTooOld``."""
-        connection = await self._connection(self._url.address, Lane.ASK)
+        connection = await self._connections.get(self._url.address, Lane.ASK)
         version = connection.server.get(b"version")
         assert isinstance(version, bytes)
         if int(version.split(b".")[0]) < OLDEST_MAJOR:
@@ -89,8 +83,6 @@ class RedisServers:
         replies: list[Reply] = [None] * len(requests)
         waiting: Sequence[int] = range(len(requests))
         for _ in range(REDIRECTS_LIMIT):
-            if self._are_slots_doubtful:
-                await self._learn_slots()
             await self._send(lane, requests, waiting, replies)
             waiting = [index for index in waiting if self._is_moved(replies[index])]
             if not waiting:
@@ -100,35 +92,35 @@ class RedisServers:
     async def ask_server(self, address: Address, lane: Lane, commands: Sequence[Command]) -> list[Reply]:
         """Send commands to one server; failures stand in the place of the replies."""
         try:
-            connection = await self._connection(address, lane)
+            connection = await self._connections.get(address, lane)
             replies = await connection.request(commands)
         except BusUnavailable as error:
-            self._are_slots_doubtful = self.is_cluster
+            self._doubt_slots()
             return [error] * len(commands)
+        self._answered_at[address] = asyncio.get_running_loop().time()
         if any(isinstance(reply, RedisRefusal) and reply.code == "READONLY" for reply in replies):
             # The server is no master any more; its name may lead to the new one.
             connection.close()
-            self._are_slots_doubtful = self.is_cluster
+            self._doubt_slots()
         return replies
 
     async def ping(self, lane: Lane) -> None:
         """Find out which connections of a lane are dead, and close them."""
-        for address, opened in list(self._connections):
-            if opened is lane:
-                await self.ask_server(address, lane, [("PING",)])
+        for address in self._connections.opened(lane):
+            await self.ask_server(address, lane, [("PING",)])
 
     def close(self) -> None:
         """End all connections; later calls raise ``BusUnavailable``. Idempotent."""
-        self._is_closed = True
-        for connection in list(self._connections.values()):
-            connection.close()
+        if self._learning is not None:
+            self._learning.cancel()
+        self._connections.close()
 
     async def _send(
         self, lane: Lane, requests: Sequence[Request], indexes: Iterable[int], replies: list[Reply]
     ) -> None:
         shares: defaultdict[Address, list[int]] = defaultdict(list)
         for index in indexes:
-            shares[self._slots[requests[index][0]]].append(index)
+            shares[self._slots.master_of(requests[index][0])].append(index)
         answers = await asyncio.gather(
             *(
                 self.ask_server(address, lane, [requests[index][1] for index in share])
@@ -150,7 +142,7 @@ class RedisServers:
         if not (isinstance(reply, RedisRefusal) and reply.code == "MOVED"):
             return False
         slot, target = self._redirection(reply)
-        self._slots[slot] = target
+        self._slots.move(slot, target)
         return True
 
     def _redirection(self, refusal: RedisRefusal) -> tuple[int, Address]:
@@ -158,39 +150,30 @@ class RedisServers:
         host, _, port = target.rpartition(":")
         return int(slot), Address(host or self._url.address.host, int(port))
 
+    def _doubt_slots(self) -> None:
+        """Look for the masters in the background: a request for another one has no reason to wait for it."""
+        is_learning = self._learning is not None and not self._learning.done()
+        now = asyncio.get_running_loop().time()
+        if self.is_cluster and not is_learning and now >= self._learns_at:
+            self._learns_at = now + LEARN_INTERVAL_S
+            # Ended in ``close``.
+            self._learning = asyncio.create_task(self._learn_slots())
+
     async def _learn_slots(self) -> None:
-        known = self.addresses
-        random.shuffle(known)
+        # Who answered last first: the dead may be silent for long.
+        known = sorted(self.addresses, key=lambda each: self._answered_at.get(each, 0.0), reverse=True)
         for address in dict.fromkeys([*known, self._url.address]):
             [reply] = await self.ask_server(address, Lane.ASK, [("CLUSTER", "SLOTS")])
             if isinstance(reply, list):
-                self._take_slots(address, reply)
-                self._are_slots_doubtful = False
+                self._slots.take(reply, address)
                 return
 
-    def _take_slots(self, asked: Address, shards: Iterable[Reply]) -> None:
-        for shard in shards:
-            assert isinstance(shard, list)
-            start, end, master = shard[:3]
-            assert isinstance(start, int) and isinstance(end, int) and isinstance(master, list)
-            host, port = master[:2]
-            assert isinstance(port, int)
-            address = Address(host.decode() if isinstance(host, bytes) and host else asked.host, port)
-            self._slots[start : end + 1] = [address] * (end + 1 - start)
-
-    async def _connection(self, address: Address, lane: Lane) -> RedisConnection:
-        key = address, lane
-        async with self._opening[key]:
-            if self._is_closed:
-                raise BusUnavailable("the bus is closed")
-            connection = self._connections.get(key)
-            if connection is None or not connection.is_open:
-                is_bell = lane is Lane.BELL
-                connection = self._connections[key] = await RedisConnection.open(
-                    address,
-                    self._url,
-                    timeout_s=self._timeout_s,
-                    on_push=self.on_push if is_bell else lambda push: None,
-                    on_lost=self.on_bell_lost if is_bell else lambda: None,
-                )
-            return connection
+    async def _connect(self, address: Address, lane: Lane) -> RedisConnection:
+        is_bell = lane is Lane.BELL
+        return await RedisConnection.open(
+            address,
+            self._url,
+            timeout_s=self._timeout_s,
+            on_push=self.on_push if is_bell else lambda push: None,
+            on_lost=self.on_bell_lost if is_bell else lambda: None,
+        )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from server.bus import BusUnavailable, PartlyAppended, Position, birth_of, sequence_of
 from server.bus.redis_connection import RedisRefusal, Reply
-from server.bus.redis_entries import parse_id, seal
+from server.bus.redis_entries import position_of, seal
 from server.bus.redis_keys import RedisKeys
 from server.bus.redis_positions import KnownPositions
 from server.bus.redis_scripts import APPEND
@@ -67,7 +67,7 @@ class RedisWriter:
             assert isinstance(reply, list)
             for index, id in zip(share, reply, strict=True):
                 assert isinstance(id, bytes)
-                positions[index] = position = parse_id(id)
+                positions[index] = position = position_of(id)
                 self._positions.learn(document, position)
         given = [position for position in positions if position is not None]
         if failures and not given:

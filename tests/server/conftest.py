@@ -60,4 +60,4 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.follower.REPUBLISH_WITHIN_S", 0.0)
     monkeypatch.setattr("server.follower.RETRY_MIN_S", 0.01)
     monkeypatch.setattr("server.follower.RETRY_MAX_S", 0.01)
-    monkeypatch.setattr("server.cluster.RETRY_S", 0.01)
+    monkeypatch.setattr("server.publisher.RETRY_S", 0.01)

@@ -94,16 +94,18 @@ class FaultyBus(MemoryBus):
         self.may_return.set()
         self.error: Exception | None = None
         self.reads = 0
+        self.reads_at: list[float] = []
 
     async def read(self, document: str, after: Position) -> Reading:
         """Read at once, and return what was read when the door is open."""
         self.reads += 1
+        self.reads_at.append(asyncio.get_running_loop().time())
         self._fail()
         reading = await super().read(document, after)
         await self.may_return.wait()
         return reading
 
-    async def publish_presence(self, document: str, update: bytes, everybody: bytes) -> None:
+    async def publish_presence(self, document: str, update: bytes, everybody: bytes | None) -> None:
         """Fail or publish."""
         self._fail()
         await super().publish_presence(document, update, everybody)

@@ -8,6 +8,7 @@ import pytest
 
 from crdt.awareness import Awareness
 from crdt.awareness_entries import NODE_LIMIT_BYTES, encode_entries
+from crdt.errors import Malformed
 from server.bus.memory import MemoryBus, MemoryStreams
 from server.cluster import Cluster
 from server.presence import Presence
@@ -36,26 +37,27 @@ class Hall:
             update = encode_entries([(client, 1, state) for client in some])
             self.presence.changed(self.presence.awareness.receive(update, peer, 0.0).changed)
 
-    def tell(self) -> list[tuple[bytes, bytes]]:
+    def tell(self) -> list[tuple[bytes, bytes | None]]:
         """Take all that other nodes are to be told, in as many updates as that makes."""
         told = []
         while self.asked:
             self.asked = 0
-            _, news, everybody = self.presence.take_for_nodes()
+            _, news, everybody = self.presence.take_for_nodes(0.0)
             told.append((news, everybody))
         return told
 
 
-def test_A3_a_large_room_is_told_whole() -> None:
+async def test_A3_a_large_room_is_told_whole() -> None:
     hall, elsewhere = Hall(), Awareness()
     for number in range(100):
         hall.enter(number + 1, [1 + 60 * number + index for index in range(60)], b'{"user":"somebody"}')
     [(news, everybody)] = hall.tell()
     assert len(elsewhere.receive_relayed(news, -1, 0.0).changed) == 6_000
+    assert everybody is not None
     assert len(Awareness().receive_kept({-1: everybody}, 0.0, 0.0).changed) == 6_000
 
 
-def test_A3_more_than_nodes_take_at_once_is_told_in_parts_and_the_largest_states_are_not_kept() -> None:
+async def test_A3_more_than_nodes_take_at_once_is_told_in_parts_and_the_largest_states_are_not_kept() -> None:
     """They are those of somebody who means harm: the states of stock clients are small."""
     hall, elsewhere = Hall(), Awareness()
     hostile = range(10_000, 11_120)
@@ -63,14 +65,14 @@ def test_A3_more_than_nodes_take_at_once_is_told_in_parts_and_the_largest_states
         hall.enter(number + 1, hostile[56 * number : 56 * number + 56], LARGE)
     people = range(1, 61)
     hall.enter(21, people, b'{"user":"Ann"}')
-    told = hall.tell()
-    assert len(told) == 2
-    for news, everybody in told:
-        assert max(len(news), len(everybody)) <= NODE_LIMIT_BYTES
+    (first, everybody), (second, unchanged) = hall.tell()
+    assert everybody is not None and unchanged is None
+    assert max(map(len, (first, second, everybody))) <= NODE_LIMIT_BYTES
+    for news in (first, second):
         elsewhere.receive_relayed(news, -1, 0.0)
-        kept = Awareness()
-        kept.receive_kept({-1: everybody}, 0.0, 0.0)
-        assert set(people) < set(kept.present)
+    kept = Awareness()
+    kept.receive_kept({-1: everybody}, 0.0, 0.0)
+    assert set(people) < set(kept.present)
     assert set(elsewhere.present) == {*people, *hostile}
 
 
@@ -84,6 +86,14 @@ async def test_B13_what_a_node_keeps_and_nobody_can_read_hides_no_other_node(
     async with asyncio.TaskGroup() as tasks:
         assert await Cluster(one, MemoryStore(), tasks).presence_of("d") == [(3, 1, b"{}")]
     assert "bad presence from node two" in caplog.text
+
+
+async def test_A12_a_joiner_sees_everybody_of_the_other_nodes_when_nobody_can_read_what_one_keeps() -> None:
+    presence = Hall().presence
+    kept = {"two": encode_entries([(2, 5, b"no JSON")]), "three": encode_entries([(3, 1, b"{}")])}
+    with pytest.raises(Malformed, match="^node two: "):
+        presence.hear_all(kept, {"two", "three"}, 1.0, 1.0)
+    assert presence.awareness.present == [3]
 
 
 @pytest.mark.parametrize("kind", ["uvicorn"])

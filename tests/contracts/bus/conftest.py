@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ class MemoryWorld:
     def __init__(self) -> None:
         self._streams = MemoryStreams()
         self.forget = self._streams.forget
+        self.poison = self._streams.poison
         self.forget_everything = self._streams.forget_everything
 
     @asynccontextmanager
@@ -37,9 +39,17 @@ class RedisWorld:
         return RedisBus.open(self._servers.url, node=node, lease_s=lease_s)
 
     def forget(self, document: str) -> None:
+        assert self._execute("DEL", RedisKeys(0).of(document).stream) == 1
+
+    def poison(self, document: str) -> None:
         stream = RedisKeys(0).of(document).stream
-        server = self._servers.server_of(stream) if isinstance(self._servers, RedisCluster) else self._servers
-        assert server.execute("DEL", stream) == 1
+        [(last, _)] = self._execute("XREVRANGE", stream, "+", "-", "COUNT", 1)
+        birth, _, _ = last.partition(b"-")
+        self._execute("XADD", stream, birth + b"-*", "what", "is this")
+
+    def _execute(self, command: str, key: bytes, *arguments: Any) -> Any:
+        server = self._servers.server_of(key) if isinstance(self._servers, RedisCluster) else self._servers
+        return server.execute(command, key, *arguments)
 
 
 KINDS = ["memory", "redis", "cluster"]

@@ -16,6 +16,9 @@ class World(Protocol):
 
     def open(self, node: str, lease_s: float = LEASE_S) -> AbstractAsyncContextManager[Bus]: ...
     def forget(self, document: str) -> None: ...
+    def poison(self, document: str) -> None:
+        """Append what nobody can read to a stream that is there."""
+
     def forget_everything(self) -> None: ...
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from server.bus import Bus, BusEntry, Position, Reading, birth_of, follows, position_at
+from server.bus import Bus, BusEntry, Position, Reading, birth_of, fits, follows, position_at
 from tests.contracts.bus.support import World, append, everything, updates_of
 from tests.support.bus_ear import Ear
 
@@ -60,3 +60,11 @@ async def test_positions_grow_over_a_clock_that_was_set_back(node: Bus, other: B
     world.forget("a")
     [third] = await append(node, "a", b"three")
     assert birth_of(third) > birth_of(first)
+
+
+async def test_D13_positions_fit_whatever_is_learned(node: Bus) -> None:
+    """What somebody else wrote into a stream, or into the store, may be beyond what a store can take."""
+    node.learn("a", Position(1 << 63))
+    [position] = await append(node, "a", b"one")
+    assert fits(position)
+    assert not fits(Position(1 << 63))

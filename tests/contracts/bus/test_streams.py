@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from server.bus import Bus, BusEntry, Position, Reading, follows, position_at
+from server.bus import RUNG_LIMIT_BYTES, Bus, BusEntry, Position, Reading, follows, position_at
 from tests.contracts.bus.support import World, append, everything, updates_of
 from tests.support.bus_ear import Ear
 
@@ -19,18 +19,24 @@ async def test_an_entry_comes_back_with_the_position_it_was_given(node: Bus, oth
 async def test_bytes_come_back_as_they_were(node: Bus) -> None:
     ear = Ear()
     await node.listen("a", ear)
-    updates = [
-        b"",
-        b"\x00",
-        b"\r\n $1",
-        b"\xff" * 3,
-        bytes(range(256)),
-        random.Random(1).randbytes(3_000_000),
-    ]
+    updates = [b"", b"\x00", b"\r\n $1", b"\xff" * 3, bytes(range(256))]
     await append(node, "a", *updates, b"end")
     await ear.hears(b"end")
     assert ear.updates == [*updates, b"end"]
     assert updates_of(await everything(node, "a")) == [*updates, b"end"]
+
+
+async def test_of_a_large_entry_listeners_doubt_and_read_it(node: Bus, other: Bus) -> None:
+    ears = [Ear(), Ear()]
+    for bus, ear in zip((node, other), ears, strict=True):
+        await bus.listen("a", ear)
+    limit, large = (random.Random(1).randbytes(RUNG_LIMIT_BYTES + more) for more in (0, 1))
+    largest = random.Random(1).randbytes(3_000_000)
+    await append(node, "a", limit, large, largest, b"end")
+    for bus, ear in zip((node, other), ears, strict=True):
+        await ear.hears(b"end")
+        assert (ear.updates, ear.doubts) == ([limit, b"end"], 2)
+        assert updates_of(await everything(bus, "a")) == [limit, large, largest, b"end"]
 
 
 async def test_appending_nothing_changes_nothing(node: Bus) -> None:
@@ -146,6 +152,22 @@ async def test_trimming_ahead_of_a_stream_forgets_it_all(node: Bus) -> None:
     [position] = await append(node, "a", b"one")
     await node.trim("a", Position(position + 10))
     assert await node.read("a", position) == Reading([], True, position)
+
+
+async def test_B7_a_poisoned_entry_is_skipped_and_counted(node: Bus, other: Bus, world: World) -> None:
+    ear = Ear()
+    await other.listen("a", ear)
+    [before] = await append(node, "a", b"one")
+    world.poison("a")
+    [after] = await append(node, "a", b"two")
+    await ear.hears(b"two")
+    expected = [BusEntry(before, b"one"), BusEntry(after, b"two")]
+    for _ in range(2):
+        poisoned = frozenset([Position(before + 1)])
+        assert await everything(other, "a") == Reading(expected, True, after, poisoned)
+    assert await other.read("a", Position(before + 1)) == Reading(expected[1:], True, after)
+    assert (ear.entries, after) == (expected, before + 2)
+    assert (node.unreadable_count, other.unreadable_count) == (0, 1)
 
 
 NAMES = [

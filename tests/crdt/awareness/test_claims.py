@@ -3,6 +3,7 @@
 import pytest
 
 from crdt.awareness import CLAIM_LIMIT, GRACE_S, Awareness, Heard
+from crdt.errors import Malformed
 from tests.crdt.awareness.support import ANN, BOB, EVE, HERE, NULL, everybody, said
 
 NODE, OTHER = -1, -2
@@ -85,6 +86,23 @@ def test_A12_who_came_after_the_question_is_not_lacking_in_the_answer(awareness:
     awareness.receive_relayed(said((2, 1, HERE)), NODE, 3.0)
     awareness.receive_kept({NODE: said()}, 2.0, 3.1)
     assert awareness.next_leave is None
+
+
+@pytest.mark.parametrize("bad", [b"?", said((3, 2, HERE), (2, 2, b"no JSON"))])
+def test_A12_what_one_node_keeps_and_nobody_can_read_is_no_matter_of_the_others(
+    awareness: Awareness, bad: bytes
+) -> None:
+    awareness.receive_relayed(said((2, 1, HERE)), NODE, 1.0)
+    heard = awareness.receive_kept({NODE: bad, OTHER: said((4, 1, HERE))}, 2.0, 2.0)
+    assert (heard.changed, list(heard.refused)) == ([4], [NODE])
+    assert everybody(awareness) == {1: (5, HERE), 2: (1, HERE), 4: (1, HERE)}
+    assert awareness.next_leave is None
+
+
+def test_A4_of_what_a_node_tells_all_or_nothing_is_taken(awareness: Awareness) -> None:
+    with pytest.raises(Malformed):
+        awareness.receive_relayed(said((2, 1, HERE), (3, 1, b"no JSON")), NODE, 1.0)
+    assert everybody(awareness) == {1: (5, HERE)}
 
 
 def test_A7_a_recalled_connection_is_told_that_it_left_and_the_others_are_not(awareness: Awareness) -> None:

@@ -2,10 +2,22 @@
 
 import time
 
-from server.bus import SEQUENCE_BITS, BusEntry, Position, Reading, birth_of, follows, position_at, sequence_of
+import pytest
+
+from server.bus import (
+    SEQUENCE_BITS,
+    BusEntry,
+    Position,
+    Reading,
+    birth_of,
+    fits,
+    follows,
+    position_at,
+    sequence_of,
+)
 from server.bus.redis import RedisBus
 from server.bus.redis_entries import id_of, seal
-from tests.server.redis_bus.support import STREAM, append
+from tests.server.redis_bus.support import BELL, STREAM, append
 from tests.support.redis_server import RedisServer
 
 
@@ -67,3 +79,39 @@ async def test_F16_a_stream_reborn_in_the_past_never_gives_a_position_twice(
     [after] = await append(bus, b"two")
     assert birth_of(after) > birth_of(positions[0])
     assert not (await bus.read("a", positions[0])).is_gapless
+
+
+FOREIGN = "99999999999999-0"
+
+
+async def test_an_id_beyond_every_position_is_skipped_and_counted(redis: RedisServer, bus: RedisBus) -> None:
+    """A store takes positions of 63 bits: it would refuse this one for ever."""
+    [before] = await append(bus, b"one")
+    redis.execute("XADD", STREAM, FOREIGN, "what", "is this")
+    redis.execute("SPUBLISH", BELL, f"E{FOREIGN} damaged")
+    for _ in range(2):
+        assert await bus.read("a", Position(0)) == Reading([BusEntry(before, b"one")], True, before)
+        assert await bus.read("a", before) == Reading([], True, before)
+    assert bus.unreadable_count == 1
+
+
+@pytest.mark.parametrize("knows", [True, False])
+async def test_D13_behind_an_id_beyond_every_position_the_count_goes_on(
+    redis: RedisServer, bus: RedisBus, *, knows: bool
+) -> None:
+    [before] = await append(bus, b"one")
+    redis.execute("XADD", STREAM, FOREIGN, "what", "is this")
+    async with RedisBus.open(redis.url, node="two") as other:
+        positions = await append(bus if knows else other, b"two", b"three")
+    assert list(positions) == [before + 1, before + 2]
+    expected = [BusEntry(positions[0], b"two"), BusEntry(positions[1], b"three")]
+    assert await bus.read("a", before) == Reading(expected, True, positions[1])
+    assert redis.execute("KEYS", "*:kept") == []
+
+
+async def test_D13_a_stream_of_nothing_but_such_ids_begins_anew(redis: RedisServer, bus: RedisBus) -> None:
+    redis.execute("XADD", STREAM, FOREIGN, "what", "is this")
+    assert await bus.read("a", Position(0)) == Reading([], True, Position(0))
+    [first] = await append(bus, b"one")
+    assert fits(first)
+    assert await bus.read("a", Position(0)) == Reading([BusEntry(first, b"one")], True, first)

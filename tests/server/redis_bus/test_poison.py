@@ -55,7 +55,7 @@ async def test_S18_a_poisoned_message_stops_no_listener(redis: RedisServer, bus:
     ear = Ear()
     await bus.listen("a", ear)
     garbage = [b"E", b"E1-1", b"Ex-y " + seal(b"x"), b"E1-2 garbage"]
-    garbage += [b"P", b"P\xff", b"P\x01n", b"?", b"\xff"]
+    garbage += [b"L", b"Lx-y", b"P", b"P\xff", b"P\x01n", b"?", b"\xff"]
     for message in garbage:
         redis.execute("SPUBLISH", BELL, message)
     await append(bus, b"one")

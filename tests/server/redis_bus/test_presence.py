@@ -125,10 +125,9 @@ async def test_a_lease_is_renewed_beside_a_large_reading(redis: RedisServer, pro
             reading = asyncio.create_task(everything(bus))
             renewals = 0
             while not reading.done():
-                asked_at = loop.time()
                 assert not await bus.renew_lease()
-                assert loop.time() - asked_at < TIMEOUT_S / 2
                 renewals += 1
             assert [len(update) for update in await reading] == expected
             assert loop.time() - started > TIMEOUT_S
-            assert renewals > 2
+            # Behind the reading, which takes two pages, there would be room for a few.
+            assert renewals > 10
