@@ -1,6 +1,7 @@
 """Faults of all kinds, at random: nodes and servers that are killed, connections that are cut or stall."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 
@@ -30,21 +31,25 @@ class Faults:
         self._proxies = proxies
         self._redis = redis
         self._postgres = postgres
-        self._is_over = False
         self.happened: list[str] = []
         """The names of the faults so far."""
 
-    async def kill_nodes_now_and_then(self, longest_pause_s: float) -> None:
-        """Kill one node after the other until the task is ended by ``end``."""
-        while not self._is_over:
-            await asyncio.sleep(self._random.uniform(0, longest_pause_s))
-            self.happened.append("kill_node")
-            await self.kill_node()
+    async def kill_nodes_while(self, work: asyncio.Task[bytes], longest_pause_s: float) -> Counter[int]:
+        """Kill one node at a time until ``work`` is done, no node twice before all others; heal the last.
 
-    async def end(self, task: asyncio.Task[None]) -> None:
-        """Let ``task`` do no more faults, and wait until the last one is healed."""
-        self._is_over = True
-        await task
+        Returns how often each node, by its index, was dead before ``work`` was done.
+        """
+        killed: Counter[int] = Counter()
+        while True:
+            for index in self._random.sample(range(len(self._nodes)), len(self._nodes)):
+                await asyncio.wait([work], timeout=self._random.uniform(0, longest_pause_s))
+                if work.done():
+                    return killed
+                node = self._nodes[index]
+                await asyncio.to_thread(node.kill)
+                killed[index] += not work.done()
+                await asyncio.sleep(self._random.uniform(0, 1.5))
+                await asyncio.to_thread(node.start)
 
     async def rage(self, duration_s: float) -> None:
         """Let one fault follow another, each kind as often as the others; return when all is healed."""
