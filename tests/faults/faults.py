@@ -31,6 +31,18 @@ class Faults:
         self._proxies = proxies
         self._redis = redis
         self._postgres = postgres
+        self._kinds: list[Fault] = [
+            self.kill_node,
+            self.kill_node,
+            self.kill_two_nodes,
+            self.kill_redis,
+            self.cut,
+            self.delay,
+            self.drop_replies,
+            self.refuse,
+        ]
+        if postgres is not None:
+            self._kinds += [self.kill_postgres, self.empty_redis]
         self.happened: list[str] = []
         """The names of the faults so far."""
 
@@ -52,27 +64,25 @@ class Faults:
                 await asyncio.to_thread(node.start)
 
     async def rage(self, duration_s: float) -> None:
-        """Let one fault follow another, each kind as often as the others; return when all is healed."""
-        kinds: list[Fault] = [
-            self.kill_node,
-            self.kill_node,
-            self.kill_two_nodes,
-            self.kill_redis,
-            self.cut,
-            self.delay,
-            self.drop_replies,
-            self.refuse,
-        ]
-        if self._postgres is not None:
-            kinds += [self.kill_postgres, self.empty_redis]
+        """Let one fault follow another; return when all is healed.
+
+        Each kind happens once, in random order, however long that takes; then all of them over and over
+        until ``duration_s`` have passed.
+        """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + duration_s
         while loop.time() < ends_at:
-            for fault in self._random.sample(kinds, len(kinds)):
-                if loop.time() < ends_at:
-                    self.happened.append(fault.__name__)
-                    await fault()
-                    await asyncio.sleep(self._random.uniform(0, 1.5))
+            for fault in self._random.sample(self._kinds, len(self._kinds)):
+                if self.has_done_everything and loop.time() >= ends_at:
+                    return
+                await fault()
+                self.happened.append(fault.__name__)
+                await asyncio.sleep(self._random.uniform(0, 1.5))
+
+    @property
+    def has_done_everything(self) -> bool:
+        """Whether every kind of fault has happened, and was healed."""
+        return {kind.__name__ for kind in self._kinds} <= set(self.happened)
 
     async def kill_node(self) -> None:
         """``kill -9`` one node; it stays away for a while."""
