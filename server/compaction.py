@@ -126,7 +126,7 @@ class Compactor:
 
         It holds that until it has missed a sweep: only who swept before knows what was left alone.
         """
-        return self._bus is None or await self._bus.claim("sweep", 2 * self._sweep_s + SWEEP_SPARE_S)
+        return self._bus is None or await self._bus.claim("sweep:all", 2 * self._sweep_s + SWEEP_SPARE_S)
 
     async def _count_waiting(self) -> dict[str, int]:
         """Count the entries of each document, in the store and in the stream.

@@ -1,6 +1,7 @@
 """Faults of all kinds, at random: nodes and servers that are killed, connections that are cut or stall."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 
@@ -30,25 +31,7 @@ class Faults:
         self._proxies = proxies
         self._redis = redis
         self._postgres = postgres
-        self._is_over = False
-        self.happened: list[str] = []
-        """The names of the faults so far."""
-
-    async def kill_nodes_now_and_then(self, longest_pause_s: float) -> None:
-        """Kill one node after the other until the task is ended by ``end``."""
-        while not self._is_over:
-            await asyncio.sleep(self._random.uniform(0, longest_pause_s))
-            self.happened.append("kill_node")
-            await self.kill_node()
-
-    async def end(self, task: asyncio.Task[None]) -> None:
-        """Let ``task`` do no more faults, and wait until the last one is healed."""
-        self._is_over = True
-        await task
-
-    async def rage(self, duration_s: float) -> None:
-        """Let one fault follow another, each kind as often as the others; return when all is healed."""
-        kinds: list[Fault] = [
+        self._kinds: list[Fault] = [
             self.kill_node,
             self.kill_node,
             self.kill_two_nodes,
@@ -58,16 +41,48 @@ class Faults:
             self.drop_replies,
             self.refuse,
         ]
-        if self._postgres is not None:
-            kinds += [self.kill_postgres, self.empty_redis]
+        if postgres is not None:
+            self._kinds += [self.kill_postgres, self.empty_redis]
+        self.happened: list[str] = []
+        """The names of the faults so far."""
+
+    async def kill_nodes_while(self, work: asyncio.Task[bytes], longest_pause_s: float) -> Counter[int]:
+        """Kill one node at a time until ``work`` is done, no node twice before all others; heal the last.
+
+        Returns how often each node, by its index, was dead before ``work`` was done.
+        """
+        killed: Counter[int] = Counter()
+        while True:
+            for index in self._random.sample(range(len(self._nodes)), len(self._nodes)):
+                await asyncio.wait([work], timeout=self._random.uniform(0, longest_pause_s))
+                if work.done():
+                    return killed
+                node = self._nodes[index]
+                await asyncio.to_thread(node.kill)
+                killed[index] += not work.done()
+                await asyncio.sleep(self._random.uniform(0, 1.5))
+                await asyncio.to_thread(node.start)
+
+    async def rage(self, duration_s: float) -> None:
+        """Let one fault follow another; return when all is healed.
+
+        Each kind happens once, in random order, however long that takes; then all of them over and over
+        until ``duration_s`` have passed.
+        """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + duration_s
         while loop.time() < ends_at:
-            for fault in self._random.sample(kinds, len(kinds)):
-                if loop.time() < ends_at:
-                    self.happened.append(fault.__name__)
-                    await fault()
-                    await asyncio.sleep(self._random.uniform(0, 1.5))
+            for fault in self._random.sample(self._kinds, len(self._kinds)):
+                if self.has_done_everything and loop.time() >= ends_at:
+                    return
+                await fault()
+                self.happened.append(fault.__name__)
+                await asyncio.sleep(self._random.uniform(0, 1.5))
+
+    @property
+    def has_done_everything(self) -> bool:
+        """Whether every kind of fault has happened, and was healed."""
+        return {kind.__name__ for kind in self._kinds} <= set(self.happened)
 
     async def kill_node(self) -> None:
         """``kill -9`` one node; it stays away for a while."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -13,6 +14,7 @@ from tests.faults.faults import Faults
 from tests.support.clients import NodeClients
 from tests.support.ledger import Author, Ledger
 from tests.support.nodes import run_nodes, start_all
+from tests.support.polling import poll
 from tests.support.postgres_server import PostgresServer
 from tests.support.raw_client import RawClient
 from tests.support.redis_server import RedisServer
@@ -24,7 +26,38 @@ AUTHORS = 12
 PAUSE_S = 0.2
 """Between two edits of one author, on average."""
 ERASE_CHANCE, DEATH_CHANCE = 0.25, 0.01
+PATIENCE_S = 10.0
 ROUNDS = 5
+PROGRESS_LIMIT_S = 20.0
+SWEEP_S = 0.02
+"""Short enough that the document is folded and trimmed all the time, whenever nobody writes for a moment."""
+FOLDS = 10
+"""How many folds there are at least."""
+
+
+class Folds:
+    """How often nodes came to the end of a fold, by what they ask of Redis through proxies."""
+
+    def __init__(self, proxies: Sequence[TcpProxy]) -> None:
+        self.count = 0
+        for proxy in proxies:
+            proxy.on_request = self._look
+
+    def _look(self, piece: bytes) -> None:
+        self.count += b"XTRIM" in piece
+
+
+async def acknowledge(author: Author, stop: asyncio.Event) -> None:
+    """Wait for an acknowledgement for a while, and no longer when told to stop."""
+    asking = asyncio.create_task(author.acknowledge(PATIENCE_S))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((asking, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if asking.done():
+            asking.result()
+    finally:
+        for task in (asking, stopping):
+            task.cancel()
 
 
 class Crowd:
@@ -37,11 +70,9 @@ class Crowd:
         document: str,
         *,
         acknowledge_chance: float = 0.15,
-        patience_s: float = 4.0,
     ) -> None:
         self.ledger = Ledger()
         self._acknowledge_chance = acknowledge_chance
-        self._patience_s = patience_s
         self._clients = clients
         self._nodes = nodes
         self._document = document
@@ -57,7 +88,7 @@ class Crowd:
             else:
                 await author.insert(random.random())
             if random.random() < self._acknowledge_chance:
-                await author.acknowledge(self._patience_s)
+                await acknowledge(author, stop)
             if random.random() < DEATH_CHANCE:
                 await author.client.abandon()
                 author = await self._enter(random)
@@ -95,31 +126,46 @@ async def test_all_agree_after_a_minute_of_faults(
     """Redis is the store; nodes and Redis are killed, and connections to Redis cut, delayed, muted."""
     async with (
         behind_proxies(redis) as proxies,
-        run_nodes(tmp_path, [proxy.url for proxy in proxies], "--grace-s", "1") as nodes,
+        run_nodes(
+            tmp_path, [proxy.url for proxy in proxies], "--grace-s", "1", "--sweep-s", str(SWEEP_S)
+        ) as nodes,
     ):
-        crowd = Crowd(clients, nodes, document)
+        crowd, folds = Crowd(clients, nodes, document), Folds(proxies)
         faults = Faults(Random(seed), nodes, proxies, redis)
         authors = await write_while_everything_fails(crowd, faults, seed, 60.0)
-        print(f"faults: {faults.happened}")
+        print(f"faults: {faults.happened}; folds: {folds.count}")
+        assert faults.has_done_everything
+        assert folds.count >= FOLDS, "hardly anything was folded"
         await check_agreement(authors, nodes, document, crowd.ledger)
         print(f"acknowledged: {len(crowd.ledger.inserted)} of {len(crowd.ledger.attempted)}")
 
 
-@pytest.mark.timeout(120)
+async def has_more_acknowledged(ledger: Ledger, before: int) -> bool:
+    """Tell whether more edits are acknowledged than ``before``."""
+    return len(ledger.inserted) > before
+
+
+@pytest.mark.timeout(180)
 async def test_what_is_acknowledged_survives_the_end_of_everything(
     redis: RedisServer, clients: NodeClients, document: str, tmp_path: Path, seed: int
 ) -> None:
     """All nodes, Redis and all clients die at one instant, again and again: nobody is left to repeat it."""
     random = Random(seed)
-    async with run_nodes(tmp_path, [redis.url] * NODES) as nodes:
-        crowd = Crowd(clients, nodes, document, acknowledge_chance=0.8, patience_s=0.5)
+    async with run_nodes(tmp_path, [redis.url] * NODES, "--sweep-s", str(SWEEP_S)) as nodes:
+        crowd = Crowd(clients, nodes, document, acknowledge_chance=0.8)
         for _ in range(ROUNDS):
             stop = asyncio.Event()
+            before = len(crowd.ledger.inserted)
             async with asyncio.TaskGroup() as group:
                 writing = [
                     group.create_task(crowd.write(Random(random.random()), stop)) for _ in range(AUTHORS)
                 ]
-                await asyncio.sleep(random.uniform(0.5, 2.0))
+                await poll(
+                    partial(has_more_acknowledged, crowd.ledger, before),
+                    PROGRESS_LIMIT_S,
+                    "an edit of this round is acknowledged",
+                )
+                await asyncio.sleep(random.uniform(0, 1.5))
                 for node in nodes:
                     node.kill()
                 redis.kill()
@@ -143,14 +189,16 @@ async def test_all_agree_though_redis_forgets_everything(
     seed: int,
 ) -> None:
     """Postgres is the store, and killed too; Redis loses all that it has, again and again."""
-    arguments = ("--grace-s", "1", "--store", postgres.new_database())
+    arguments = ("--grace-s", "1", "--sweep-s", str(SWEEP_S), "--store", postgres.new_database())
     async with (
         behind_proxies(redis) as proxies,
         run_nodes(tmp_path, [proxy.url for proxy in proxies], *arguments) as nodes,
     ):
-        crowd = Crowd(clients, nodes, document)
+        crowd, folds = Crowd(clients, nodes, document), Folds(proxies)
         faults = Faults(Random(seed), nodes, proxies, redis, postgres)
         authors = await write_while_everything_fails(crowd, faults, seed, 30.0)
-        print(f"faults: {faults.happened}")
+        print(f"faults: {faults.happened}; folds: {folds.count}")
+        assert faults.has_done_everything
+        assert folds.count >= FOLDS, "hardly anything was folded"
         await check_agreement(authors, nodes, document, crowd.ledger)
         print(f"acknowledged: {len(crowd.ledger.inserted)} of {len(crowd.ledger.attempted)}")

@@ -1,14 +1,17 @@
 """Workers that fold may die at any step and meet at any time: nothing is lost, and all is folded."""
 
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -21,27 +24,32 @@ from tests.support.server_process import COWRITE, ServerProcess
 from tests.support.tcp_proxy import TcpProxy
 
 SWEEP_S = 0.3
-FOLDED_LIMIT_S = 15.0
-STEPS = 7
-"""What a worker asks of Redis for one document, from the claim on, at most."""
-SURE_STEPS = 3
-"""Those that every worker comes to before the stream is trimmed."""
+BUSY_SWEEP_S, PAUSE_S = 0.02, 0.15
+"""A sweep folds what was left alone since the latest one: with pauses up to this between two edits it happens
+all the time that a document is folded while it is written."""
+FOLDED_LIMIT_S = 30.0
+STEPS = {"redis": 7, "postgres": 10}
+"""The requests of a worker for one document, from the claim to its release."""
+STATEMENTS = (b"BEGIN;", b"INSERT INTO cowrite.snapshots", b"DELETE FROM cowrite.entries", b"COMMIT;")
+"""What is a request to Postgres here: all that ``replace`` does, and none of what only reads."""
+CLAIM_ENDED_LIMIT_S = 45.0
+"""A claim ends 15 s after the one who held it."""
 EDITS = 5
+EDITS_OF_TWO = 80
+BOTH_LIMIT_S = 60.0
+SHOWN_LIMIT_S = 20.0
 DOCUMENTS = 2_000
 AT_ONCE = 16
 KEPT_LIMIT_BYTES = 600
-
-
-def _has_ended_or_folded(worker: "Worker", redis: RedisServer) -> bool:
-    return worker.has_ended or not waits(redis)
+ALL_FOLDED_LIMIT_S = 80.0
 
 
 class Worker:
     """A ``cowrite worker`` that looks for work all the time."""
 
-    def __init__(self, redis_url: str, store: str, log: Path) -> None:
+    def __init__(self, redis_url: str, store: str, log: Path, *, sweep_s: float = SWEEP_S) -> None:
         self._command = [*COWRITE, "worker", "--redis", redis_url, "--store", store]
-        self._command += ["--sweep-s", str(SWEEP_S)]
+        self._command += ["--sweep-s", str(sweep_s)]
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -105,22 +113,54 @@ async def shows(node: ServerProcess, document: str, text: str) -> bool:
 
 
 @asynccontextmanager
+async def before_store(store: str) -> AsyncIterator[tuple[list[TcpProxy], str]]:
+    """Give a way of its own to the store, where that is not Redis, and the URL to go it with."""
+    if store == "redis":
+        yield [], store
+        return
+    port = urlsplit(store).port
+    assert port is not None
+    async with TcpProxy.open(port) as proxy:
+        yield [proxy], store.replace(f":{port}/", f":{proxy.port}/")
+
+
+@asynccontextmanager
 async def victim_killed_at(step: int, redis: RedisServer, store: str, log: Path) -> AsyncIterator[Worker]:
-    """Run a worker that is killed before its request number ``step``, from the claim on, arrives."""
-    async with TcpProxy.open(redis.port) as proxy:
-        with Worker(proxy.url, store, log) as victim:
+    """Run a worker that is killed before its request number ``step``, counted from the claim on, arrives."""
+    async with TcpProxy.open(redis.port) as to_redis, before_store(store) as (to_postgres, url):
+        with Worker(to_redis.url, url, log) as victim:
             requests = 0
 
-            def count(piece: bytes) -> None:
+            def count() -> None:
                 nonlocal requests
-                if requests or b"fold%3A" in piece:
-                    requests += 1
-                    if requests == step:
-                        victim.kill()
+                requests += 1
+                if requests == step:
+                    victim.kill()
+                    for proxy in (to_redis, *to_postgres):
                         proxy.cut()
 
-            proxy.on_request = count
+            def asks_redis(piece: bytes) -> None:
+                if requests or b":fold:claim" in piece:
+                    count()
+
+            def asks_postgres(piece: bytes) -> None:
+                if requests and any(statement in piece for statement in STATEMENTS):
+                    count()
+
+            to_redis.on_request = asks_redis
+            for proxy in to_postgres:
+                proxy.on_request = asks_postgres
             yield victim
+
+
+@asynccontextmanager
+async def busy_worker(redis: RedisServer, store: str, log: Path) -> AsyncIterator[list[bytes]]:
+    """Run a worker that folds what is being written; give its requests to trim, each the end of a fold."""
+    trims: list[bytes] = []
+    async with TcpProxy.open(redis.port) as proxy:
+        proxy.on_request = lambda piece: trims.append(piece) if b"XTRIM" in piece else None
+        with Worker(proxy.url, store, log, sweep_s=BUSY_SWEEP_S):
+            yield trims
 
 
 @pytest.fixture(params=["redis", "postgres"])
@@ -136,33 +176,26 @@ def store(request: pytest.FixtureRequest) -> str:
 async def test_worker_killed_at_every_step_loses_nothing(
     redis: RedisServer, store: str, document: str, tmp_path: Path
 ) -> None:
-    """Killed before each of its requests to Redis; another worker folds the document at its next sweep.
-
-    With Postgres a stream that was folded and not yet trimmed waits for the next edit of its document.
-    """
+    """Killed before each of its requests; another worker folds the document in its sweep, without an edit."""
     text = ""
+    steps = STEPS["redis" if store == "redis" else "postgres"]
     arguments = ("--worker", "no", "--store", store, "--grace-s", "0")
     async with run_nodes(tmp_path, [redis.url], *arguments) as [node]:
-        for step in range(1, STEPS + 1):
+        for step in range(1, steps + 1):
             async with victim_killed_at(step, redis, store, tmp_path / f"victim {step}") as victim:
                 for edit in range(EDITS):
                     await write(node, document, f"<{step}.{edit}>")
                     text += f"<{step}.{edit}>"
                 await asyncio.to_thread(
-                    poll_blocking,
-                    partial(_has_ended_or_folded, victim, redis),
-                    FOLDED_LIMIT_S,
-                    f"the worker reaches step {step}",
+                    poll_blocking, lambda: victim.has_ended, FOLDED_LIMIT_S, f"step {step} is reached"
                 )
-                assert victim.has_ended or step > SURE_STEPS
             assert await read(node, document) == text
-            if store != "redis":
-                await write(node, document, f"<after {step}>")
-                text += f"<after {step}>"
-            expire_claims(redis)
-            with Worker(redis.url, store, tmp_path / f"rescuer {step}"):
-                await wait_folded(redis)
-            assert await read(node, document) == text
+            if step < steps:
+                expire_claims(redis)
+                with Worker(redis.url, store, tmp_path / f"rescuer {step}"):
+                    await wait_folded(redis)
+                assert await read(node, document) == text
+        assert not waits(redis), "the last step comes before the end of a fold"
 
 
 @pytest.mark.timeout(120)
@@ -174,9 +207,11 @@ async def test_claim_of_a_killed_worker_ends_by_itself(
         async with victim_killed_at(2, redis, "redis", tmp_path / "victim") as victim:
             await write(node, document, "kept")
             await asyncio.to_thread(poll_blocking, lambda: victim.has_ended, FOLDED_LIMIT_S, "it is killed")
-        assert redis.execute("KEYS", "*fold%3A*:claim")
+        assert redis.execute("KEYS", "*:fold:claim")
         with Worker(redis.url, "redis", tmp_path / "rescuer"):
-            await asyncio.to_thread(poll_blocking, lambda: not waits(redis), 25.0, "all is folded")
+            await asyncio.to_thread(
+                poll_blocking, lambda: not waits(redis), CLAIM_ENDED_LIMIT_S, "all is folded"
+            )
         assert await read(node, document) == "kept"
 
 
@@ -186,21 +221,27 @@ async def test_two_workers_on_one_document_lose_and_double_nothing(
     """Both fold it all the time, with claims that end too early, while it is edited through two nodes."""
     random = Random(seed)
     arguments = ("--worker", "no", "--store", store, "--grace-s", "0")
-    async with run_nodes(tmp_path, [redis.url] * 2, *arguments) as nodes:
-        with (
-            Worker(redis.url, store, tmp_path / "first"),
-            Worker(redis.url, store, tmp_path / "second"),
-        ):
-            text = ""
-            for number in range(80):
-                node = random.choice(nodes)
-                # What another node has acknowledged comes here a moment later.
-                await poll(partial(shows, node, document, text), 5.0, "the same text on the next node")
-                await write(node, document, f"<{number}>")
-                text += f"<{number}>"
-                if random.random() < 0.5:
-                    expire_claims(redis)
-            await wait_folded(redis)
+    async with (
+        run_nodes(tmp_path, [redis.url] * 2, *arguments) as nodes,
+        busy_worker(redis, store, tmp_path / "first") as first,
+        busy_worker(redis, store, tmp_path / "second") as second,
+    ):
+        text = ""
+        ends_at = time.monotonic() + BOTH_LIMIT_S
+        for number in itertools.count():
+            if number >= EDITS_OF_TWO and first and second:
+                break
+            assert time.monotonic() < ends_at, f"folded by each: {len(first)}, {len(second)}"
+            node = random.choice(nodes)
+            # What another node has acknowledged comes here a moment later.
+            await poll(partial(shows, node, document, text), SHOWN_LIMIT_S, "the same text on the next node")
+            await write(node, document, f"<{number}>")
+            text += f"<{number}>"
+            if random.random() < 0.5:
+                expire_claims(redis)
+            await asyncio.sleep(random.uniform(0, PAUSE_S))
+        await wait_folded(redis)
+        print(f"edits: {number}, folded by each: {len(first)}, {len(second)}")
         for node in nodes:
             assert await read(node, document) == text
 
@@ -218,7 +259,7 @@ async def test_memory_of_idle_documents_goes_back(redis: RedisServer, tmp_path: 
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
                 group.create_task(edit())
-        await asyncio.to_thread(poll_blocking, lambda: not waits(redis), 60.0, "all is folded")
+        await asyncio.to_thread(poll_blocking, lambda: not waits(redis), ALL_FOLDED_LIMIT_S, "all is folded")
 
         kept = {key: redis.execute("MEMORY", "USAGE", key) for key in redis.execute("KEYS", "*")}
         snapshots = sum(redis.execute("STRLEN", key) for key in kept if key.endswith(b":snapshot"))

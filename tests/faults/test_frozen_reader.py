@@ -13,7 +13,7 @@ from tests.support.tcp_proxy import TcpProxy
 ENTRIES = 24
 LINE = "0123456789abcdef" * 4096
 """All entries together are more than what is folded while the document is open."""
-HEALED_LIMIT_S = 10.0
+HEALED_LIMIT_S = 30.0
 
 
 def trimmed(redis: RedisServer) -> bool:

@@ -10,7 +10,7 @@ from tests.support.postgres_server import PostgresServer
 from tests.support.raw_client import RawClient
 from tests.support.redis_server import RedisServer
 
-HEALED_LIMIT_S = 15.0
+HEALED_LIMIT_S = 30.0
 NOT_ACKNOWLEDGED_S = 1.0
 
 

@@ -14,9 +14,10 @@ from tests.support.redis_server import RedisServer
 from tests.support.server_process import COWRITE, ServerProcess, is_port_free
 
 WORKERS = 2
-CONNECTIONS = 60
-"""The kernel gives them to any process that listens by then."""
+CONNECTIONS = 20
+"""Opened at a time; the kernel gives them to any process that listens by then."""
 TRIES = 20
+SEEN_LIMIT_S = 20.0
 GONE_LIMIT_S = 20.0
 
 
@@ -42,13 +43,17 @@ def serving(server: ServerProcess) -> list[psutil.Process]:
     ]
 
 
-async def wait_all_serve(server: ServerProcess, document: str) -> None:
-    """Wait until every process has taken connections: one may start later than another."""
-    for _ in range(TRIES):
-        async with open_many(server, document):
+@asynccontextmanager
+async def open_on_all(server: ServerProcess, document: str) -> AsyncIterator[list[RawClient]]:
+    """Open clients until every process has some: one may start later than another."""
+    async with AsyncExitStack() as stack:
+        clients: list[RawClient] = []
+        for _ in range(TRIES):
+            clients += await stack.enter_async_context(open_many(server, document))
             if len(await asyncio.to_thread(serving, server)) == WORKERS:
+                yield clients
                 return
-    raise AssertionError("not all processes take connections")
+        raise AssertionError("not all processes take connections")
 
 
 def wait_gone(server: ServerProcess, processes: Sequence[psutil.Process]) -> None:
@@ -63,9 +68,7 @@ async def test_clients_of_all_processes_see_each_other(
     """An edit through one process reaches the clients of the other, and SIGTERM ends all in order."""
     arguments = ("--redis", redis.url, "--workers", str(WORKERS))
     with ServerProcess(tmp_path / "data", arguments=arguments) as server:
-        await wait_all_serve(server, document)
-        async with open_many(server, document) as clients:
-            assert len(await asyncio.to_thread(serving, server)) == WORKERS
+        async with open_on_all(server, document) as clients:
             for number, client in enumerate(clients[:10]):
                 await client.append(f"<{number}>")
                 await client.acknowledge()
@@ -76,7 +79,7 @@ async def test_clients_of_all_processes_see_each_other(
                     await client.acknowledge()
                 return all(tokens <= set(client.text.replace(">", "> ").split()) for client in clients)
 
-            await poll(all_see, 5.0, "all clients have all edits")
+            await poll(all_see, SEEN_LIMIT_S, "all clients have all edits")
         processes = await asyncio.to_thread(server.children)
         assert await asyncio.to_thread(server.stop) == 0
         await asyncio.to_thread(wait_gone, server, processes)

@@ -25,7 +25,7 @@ COMMAND_KILLS = 4
 SERVER_KILLS = 5
 LATEST_KILL_S = 1.5
 """After the server has started its worker, which needs about half of this to start and to fold."""
-GONE_LIMIT_S = 10.0
+GONE_LIMIT_S = 20.0
 
 CopyLogs = Callable[[str], Path]
 

@@ -11,28 +11,28 @@ from tests.support.pycrdt_client import PycrdtClient
 
 each_version = pytest.mark.parametrize("version", VERSIONS)
 OBSERVER = VERSIONS[0]
-AT_ONCE_S = 1.0
+SEEN_LIMIT_S = 15.0
 SILENCE_S = 40.0
 GRACE_IS_OVER_S = 3.0
 """Longer than a server waits for a client that was cut off before it announces it as gone."""
 
 
-async def wait_present(observer: StockClient, client_id: int, name: str, timeout_s: float = 5.0) -> None:
+async def wait_present(observer: StockClient, client_id: int, name: str) -> None:
     """Wait until ``observer`` sees the client under ``name``."""
 
     async def is_present() -> bool:
         return (await observer.awareness()).get(client_id) == {"user": name}
 
-    await poll(is_present, timeout_s, f"{name} is present")
+    await poll(is_present, SEEN_LIMIT_S, f"{name} is present")
 
 
-async def wait_gone(observer: StockClient, client_id: int, timeout_s: float) -> None:
+async def wait_gone(observer: StockClient, client_id: int) -> None:
     """Wait until ``observer`` does not see the client."""
 
     async def is_gone() -> bool:
         return client_id not in await observer.awareness()
 
-    await poll(is_gone, timeout_s, f"client {client_id} is gone")
+    await poll(is_gone, SEEN_LIMIT_S, f"client {client_id} is gone")
 
 
 @each_version
@@ -53,32 +53,47 @@ async def test_presence_is_seen_both_ways(room: Room, version: str) -> None:
 
 @each_version
 async def test_newcomer_sees_who_is_there(room: Room, version: str) -> None:
-    """The server tells a newcomer about everybody at once: stock clients never ask, and renew every 15 s."""
-    present = await room.enter_stock(version, "present")
-    await present.set_awareness({"user": "present"})
-    await present.acknowledge()
+    """The first that a newcomer hears is of everybody: stock clients never ask, and renew every 15 s."""
+    present = [await room.enter_stock(version, f"present {number}") for number in range(2)]
+    ids = [await client.client_id() for client in present]
+    for client in present:
+        await client.set_awareness({"user": client.name})
+        await client.acknowledge()
 
-    newcomer = await room.enter_stock(version, "newcomer")
+    newcomer = await room.open_stock(version, "newcomer")
+    await newcomer.set_awareness(None)
+    await newcomer.connect()
 
-    await wait_present(newcomer, await present.client_id(), "present", AT_ONCE_S)
+    for client, client_id in zip(present, ids, strict=True):
+        await wait_present(newcomer, client_id, client.name)
+    assert await newcomer.met_first() == set(ids)
 
 
 @each_version
 async def test_clean_leave_is_seen_at_once(room: Room, version: str) -> None:
-    """Who closes with a close frame is gone from the others' lists at once, and comes back likewise."""
+    """Who closes with a close frame leaves the others' lists at once, and comes back likewise.
+
+    At once is before somebody who was cut off a moment earlier, and for whom the server waits two seconds.
+    """
     client = await room.enter_stock(version, "client")
     observer = await room.enter_stock(OBSERVER, "observer")
     client_id = await client.client_id()
     await client.set_awareness({"user": "client"})
-    await wait_present(observer, client_id, "client")
+    for leave in (client.disconnect, client.destroy):
+        await client.connect()
+        cut = await room.enter_stock(OBSERVER, f"cut before {leave.__name__}")
+        cut_id = await cut.client_id()
+        await cut.set_awareness({"user": cut.name})
+        await wait_present(observer, client_id, "client")
+        await wait_present(observer, cut_id, cut.name)
+        seen_before = len(await observer.history("present"))
 
-    await client.disconnect()
-    await wait_gone(observer, client_id, AT_ONCE_S)
+        await cut.abandon()
+        await leave()
+        await wait_gone(observer, client_id)
 
-    await client.connect()
-    await wait_present(observer, client_id, "client")
-    await client.destroy()
-    await wait_gone(observer, client_id, AT_ONCE_S)
+        seen_since = [_as_ids(seen) for seen in (await observer.history("present"))[seen_before:]]
+        assert cut_id in next(seen for seen in seen_since if client_id not in seen)
 
 
 async def test_client_that_is_cut_off_and_returns_never_leaves_the_list(room: Room) -> None:
@@ -94,7 +109,7 @@ async def test_client_that_is_cut_off_and_returns_never_leaves_the_list(room: Ro
     for client in cut:
         await client.cut()
     for client in cut:
-        await _wait_returned(client)
+        await client.wait_returned(1)
     # Nothing tells that an announcement will not come: the time in which it could has to pass.
     await asyncio.sleep(GRACE_IS_OVER_S)
     await cut[0].insert(0, "back")
@@ -124,13 +139,6 @@ async def test_silence_drops_nobody(room: Room) -> None:
     await program.insert(0, "still here")
     for client in silent:
         await client.wait_text("still here")
-
-
-async def _wait_returned(client: StockClient) -> None:
-    async def has_returned() -> bool:
-        return (await client.history("sync")) == [True, False, True]
-
-    await poll(has_returned, 10.0, f"{client.name} has returned")
 
 
 def _as_ids(seen: object) -> set[object]:

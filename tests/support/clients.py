@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self, cast
 
 from tests.support.node import start_program
+from tests.support.polling import poll
 
 __all__ = ["VERSIONS", "AwarenessState", "NodeClients", "Patch", "StockClient"]
 
@@ -179,6 +180,12 @@ class StockClient:
         events = cast(list[tuple[str, object]], await self._ask("history"))
         return [value for event, value in events if event == kind]
 
+    async def met_first(self) -> set[object]:
+        """Return whom the client saw when it first saw anybody; itself too, unless it had no state."""
+        seen = [present for present in await self.history("present") if present]
+        assert seen and isinstance(seen[0], list), f"{self.name} has seen nobody"
+        return set(seen[0])
+
     async def acknowledged(self) -> int:
         """Return the own clock up to which the server has confirmed the client's edits."""
         return cast(int, await self._ask("acknowledged"))
@@ -199,6 +206,15 @@ class StockClient:
     async def wait_synced(self, timeout_s: float = WAIT_LIMIT_S) -> None:
         """Wait until the provider calls itself synced."""
         assert await self._ask("waitSynced", timeoutMs=1000 * timeout_s), f"{self.name}: not synced"
+
+    async def wait_returned(self, times: int, timeout_s: float = WAIT_LIMIT_S) -> None:
+        """Wait until the provider, once synced, has lost its connection and synced anew so many times."""
+
+        async def has_returned() -> bool:
+            synced = await self.history("sync")
+            return synced[-1:] == [True] and synced.count(True) > times
+
+        await poll(has_returned, timeout_s, f"{self.name} has returned {times} times")
 
     async def _ask(self, command: str, **arguments: object) -> object:
         return await self._node.ask(self.name, command, **arguments)

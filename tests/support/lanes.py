@@ -21,7 +21,6 @@ VITEST = ("npm", "--prefix", "frontend-demo", "test", "--", "--reporter=default"
 CHAOS = (
     "tests/faults/test_chaos.py",
     "tests/faults/test_compaction_between_nodes.py",
-    "tests/faults/test_friends_between_nodes.py",
 )
 """The faults that take as long as all the others."""
 
