@@ -215,8 +215,8 @@ class Bus(Protocol):
     async def claim(self, task: str, hold_s: float) -> bool:
         """Hold ``task`` for this node for ``hold_s`` from now, anew or still; False where another does.
 
-        A task is named by its kind, a colon, and its document (``all`` for a sweep). The claim spares doubled work and proves
-        nothing: two nodes may hold one task when the servers change.
+        A task is named by its kind, a colon, and its document (``all`` for a sweep). The claim spares
+        doubled work and proves nothing: two nodes may hold one task when the servers change.
         """
 
     async def release(self, task: str) -> None:
