@@ -1,9 +1,10 @@
 """Carries the entries of every room to where they are durable: the bus, if there is one, then the store.
 
-There is one ordered writer for each of the two. With a bus the stream gives an entry its position, and
-the store keeps it under that, so that appending twice is harmless; without one the room counts. Rooms
-are told when their entries are durable, in order. What waits is bounded by a budget, beyond which rooms
-stop reading from connections that write (references/protocol.md, D2–D5).
+There is one writer for each of the two, which keeps the order of each document; one that the bus refuses
+waits, and holds up no other. With a bus the stream gives an entry its position, and the store keeps it under
+that, so that appending twice is harmless; without one the room counts. Rooms are told when their entries are
+durable, in order. What waits is bounded by a budget, beyond which rooms stop reading from connections that
+write (references/protocol.md, D2–D5, B1).
 """
 
 import asyncio
@@ -79,7 +80,12 @@ class Journal:
         self._budget_bytes = budget_bytes
         self._on_room = on_room
         self._storing = Stage[_Item]("store", self._append_to_store, rest_s=STORE_REST_S)
-        self._publishing = Stage[_Item]("publish", self._append_to_bus, self._merge_by_document)
+        self._publishing = Stage[_Item](
+            "publish",
+            self._append_to_bus,
+            lane_of=lambda item: item.entry.document,
+            shrink=self._merge_by_room,
+        )
         self._one_publishes = asyncio.Lock()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -205,8 +211,8 @@ class Journal:
         async with self._one_publishes:
             return await bus.append([(item.entry.document, item.entry.update) for item in items])
 
-    def _merge_by_document(self, items: Sequence[_Item]) -> Sequence[_Item]:
-        """While the bus is away: one item a document, for what people type meanwhile merges well."""
+    def _merge_by_room(self, items: Sequence[_Item]) -> Sequence[_Item]:
+        """While the bus is away: one item a room, for what people type meanwhile merges well."""
         by_origin: dict[Origin, list[_Item]] = {}
         for item in items:
             by_origin.setdefault(item.origin, []).append(item)
