@@ -9,17 +9,16 @@ write (references/protocol.md, D2–D5, B1).
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
-from typing import NamedTuple, Protocol
 
-from crdt.document import merge
 from crdt.update import Update
 from server.bus import Bus, PartlyAppended, Position
+from server.items import Item, Origin, merged, size_of
 from server.stage import Stage, Unsent
 from server.storage import Entry, Store
 
-__all__ = ["STORE_REST_S", "Acknowledge", "Journal", "Origin"]
+__all__ = ["STORE_REST_S", "Acknowledge", "Journal"]
 
 logger = logging.getLogger("cowrite.journal")
 
@@ -34,28 +33,6 @@ class Acknowledge(Enum):
     """The store has it on disk."""
     STREAMED = "streamed"
     """The bus has it: as durable as Redis is."""
-
-
-class Origin(Protocol):
-    """Who hands entries over: a room."""
-
-    name: str
-    position: int
-    """Of the latest entry; counted here when there is no bus."""
-
-    def stored(self, count: int) -> None:
-        """Learn that ``count`` more entries are durable, the oldest first."""
-
-
-class _Item(NamedTuple):
-    origin: Origin
-    entry: Entry
-    """With a bus at position 0 until the stream has given it one."""
-    stands_for: int
-    """How many of the room's entries it stands for."""
-
-    def at(self, position: int) -> "_Item":
-        return self._replace(entry=self.entry._replace(position=position))
 
 
 class Journal:
@@ -79,12 +56,12 @@ class Journal:
         self._acknowledge = acknowledge
         self._budget_bytes = budget_bytes
         self._on_room = on_room
-        self._storing = Stage[_Item]("store", self._append_to_store, rest_s=STORE_REST_S)
-        self._publishing = Stage[_Item](
+        self._storing = Stage[Item]("store", self._append_to_store, rest_s=STORE_REST_S)
+        self._publishing = Stage[Item](
             "publish",
             self._append_to_bus,
             lane_of=lambda item: item.entry.document,
-            shrink=self._merge_by_room,
+            shrink=self._merged,
         )
         self._one_publishes = asyncio.Lock()
         self._empty = asyncio.Event()
@@ -128,9 +105,9 @@ class Journal:
         self._appended_count += 1
         self._empty.clear()
         if self._bus is None:
-            self._storing.put(_Item(origin, Entry(origin.name, _next_position(origin), update), 1))
+            self._storing.put(Item(origin, Entry(origin.name, _next_position(origin), update)))
         else:
-            self._publishing.put(_Item(origin, Entry(origin.name, 0, update), 1))
+            self._publishing.put(Item(origin, Entry(origin.name, 0, update)))
         if is_awaited:
             self.hurry()
 
@@ -150,7 +127,7 @@ class Journal:
         self.hurry()
         await self._empty.wait()
 
-    async def _append_to_bus(self, items: Sequence[_Item]) -> None:
+    async def _append_to_bus(self, items: Sequence[Item]) -> None:
         assert self._bus is not None
         trouble = None
         positions: Sequence[Position | None]
@@ -165,16 +142,16 @@ class Journal:
             unsent = [item for item, position in zip(items, positions, strict=True) if position is None]
             raise Unsent(unsent, trouble)
 
-    def _appended(self, item: _Item, position: Position) -> None:
+    def _appended(self, item: Item, position: Position) -> None:
         if self._acknowledge is Acknowledge.STREAMED:
             item.origin.stored(item.stands_for)
         self._storing.put(item.at(position))
 
-    async def _append_to_store(self, items: Sequence[_Item]) -> None:
+    async def _append_to_store(self, items: Sequence[Item]) -> None:
         unstored = items
         while taken := set(await self._store.append([item.entry for item in unstored])):
             unstored = await self._moved([item for item in unstored if item.entry in taken])
-        self.waiting_bytes -= _size_of(items)
+        self.waiting_bytes -= size_of(items)
         self._stored_count += sum(item.stands_for for item in items)
         if self._stored_count >= self._awaited_count:
             self._storing.relax()
@@ -193,7 +170,7 @@ class Journal:
                 self._room = None
             self._on_room()
 
-    async def _moved(self, items: Sequence[_Item]) -> Sequence[_Item]:
+    async def _moved(self, items: Sequence[Item]) -> Sequence[Item]:
         """Give items new positions, for others have theirs: else the store would swallow them (D13)."""
         for name in {item.origin.name for item in items}:
             logger.error("a position was given out twice, appending anew", extra={"document": name})
@@ -207,29 +184,17 @@ class Journal:
             return [item.at(position) for item, position in zip(items, positions, strict=True)]
         return [item.at(_next_position(item.origin)) for item in items]
 
-    async def _publish(self, bus: Bus, items: Sequence[_Item]) -> Sequence[Position]:
+    async def _publish(self, bus: Bus, items: Sequence[Item]) -> Sequence[Position]:
         async with self._one_publishes:
             return await bus.append([(item.entry.document, item.entry.update) for item in items])
 
-    def _merge_by_room(self, items: Sequence[_Item]) -> Sequence[_Item]:
-        """While the bus is away: one item a room, for what people type meanwhile merges well."""
-        by_origin: dict[Origin, list[_Item]] = {}
-        for item in items:
-            by_origin.setdefault(item.origin, []).append(item)
-        merged = [
-            _Item(
-                origin,
-                Entry(origin.name, 0, merge([Update(item.entry.update) for item in waiting])),
-                sum(item.stands_for for item in waiting),
-            )
-            for origin, waiting in by_origin.items()
-        ]
-        self.waiting_bytes += _size_of(merged) - _size_of(items)
-        return merged
-
-
-def _size_of(items: Sequence[_Item]) -> int:
-    return sum(len(item.entry.update) for item in items)
+    def _merged(self, items: Sequence[Item]) -> Iterator[Item]:
+        """While the bus is away: what people type meanwhile merges well (B11)."""
+        left_bytes = 0
+        for item in merged(items):
+            left_bytes += item.size_bytes
+            yield item
+        self.waiting_bytes += left_bytes - size_of(items)
 
 
 def _next_position(origin: Origin) -> int:

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from crdt.errors import CowriteError
+from server.slices import in_slices
 
 __all__ = ["Stage", "Unsent"]
 
@@ -60,7 +61,7 @@ class Stage(Generic[Item]):
         send: Callable[[Sequence[Item]], Awaitable[None]],
         *,
         lane_of: Callable[[Item], Hashable] = lambda item: None,
-        shrink: Callable[[Sequence[Item]], Sequence[Item]] | None = None,
+        shrink: Callable[[Sequence[Item]], Iterable[Item]] | None = None,
         rest_s: float = 0.0,
     ) -> None:
         self._verb = verb
@@ -99,6 +100,7 @@ class Stage(Generic[Item]):
             await self._rest(self._rests_until - loop.time())
             self._rests_until = loop.time() + self._rest_s
             ripe = self._ripe()
+            await in_slices(self._shrink_steps(ripe))
             await self._send_once(ripe, self._take(ripe))
 
     async def _wait_for_work(self) -> None:
@@ -118,11 +120,17 @@ class Stage(Generic[Item]):
         now = asyncio.get_running_loop().time()
         if self._due_at is None or now < self._due_at:
             return []
-        ripe = [held for held in self._held.values() if held.is_ripe(now)]
-        if self._shrink is not None:
-            for held in ripe:
-                held.items = deque(self._shrink(held.items))
-        return ripe
+        return [held for held in self._held.values() if held.is_ripe(now)]
+
+    def _shrink_steps(self, ripe: Sequence[_Held[Item]]) -> Iterator[None]:
+        if self._shrink is None:
+            return
+        for held in ripe:
+            fewer: deque[Item] = deque()
+            for item in self._shrink(held.items):
+                fewer.append(item)
+                yield
+            held.items = fewer
 
     def _take(self, ripe: Sequence[_Held[Item]]) -> Sequence[Item]:
         """Return the next batch; what is queued of a lane that waits goes behind what waits."""

@@ -1,7 +1,7 @@
 """Rooms of several nodes on one bus, and a bus that is slow, away, or has forgotten everything."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 
 import pytest
@@ -45,6 +45,11 @@ class FaultyBus(MemoryBus):
         reading = await super().read(document, after)
         await self.may_return.wait()
         return reading
+
+    async def append(self, entries: Sequence[tuple[str, bytes]]) -> Sequence[Position]:
+        """Fail or append."""
+        self._fail()
+        return await super().append(entries)
 
     async def publish_presence(self, document: str, update: bytes, everybody: bytes) -> None:
         """Fail or publish."""
@@ -279,6 +284,29 @@ async def test_B6_lost_streams_are_filled_again_only_as_the_log_has_room() -> No
         await filling
         await until(lambda: "d" in streams.streams, "filled again")
         assert "one " in wire.shown
+
+
+async def test_B11_what_was_written_while_the_bus_was_away_is_merged_and_published(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("server.stage.RETRY_MAX_S", 0.05)
+    bus = FaultyBus(MemoryStreams(), node="one")
+    async with running_parts(MemoryStore(), bus=bus) as parts:
+        connection, wire = await parts.join("d")
+        bus.error = BusUnavailable("away")
+        words = [f"{number} " * 12_000 for number in range(10)]
+        for word in words:
+            connection.message_received(update_frame(update_of(word)))
+            await until(lambda: not room_of(parts)._batch, "handed over")
+        await until(lambda: parts.journal.trouble, "away")
+        connection.message_received(status(b"1"))
+        bus.error = None
+        await until(lambda: wire.of(SyncStatus), "acknowledged")
+        entries = (await bus.read("d", Position(0))).entries
+        assert 1 < len(entries) < 10
+        assert max(len(entry.update) for entry in entries) <= 2**16
+        assert sorted(wire.shown.split()) == sorted("".join(words).split())
+        assert parts.journal.waiting_bytes == 0
 
 
 @pytest.mark.parametrize("limit", [4_096, 3])
