@@ -221,7 +221,7 @@ class Follower:
         logger.warning("the stream was lost, publishing the document", extra={"document": self._room.name})
         await asyncio.sleep(random.uniform(0, REPUBLISH_WITHIN_S))
         async with self._filling:
-            await self._room.log_has_room()
+            await self._room.log_has_space()
             await self._read_once()
             reading = await self._bus.read(self._room.name, Position(0))
             held = (entry.update for entry in reading.entries)

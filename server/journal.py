@@ -39,7 +39,7 @@ class Journal:
     """The way from rooms to the disk.
 
     When it is full (``is_full``) nothing is refused, for what is in a document has to be kept; the
-    rooms pause whoever writes, and ``on_room`` tells them when to go on.
+    rooms pause whoever writes, and ``on_drained`` tells them when to go on.
     """
 
     def __init__(
@@ -49,13 +49,13 @@ class Journal:
         *,
         acknowledge: Acknowledge,
         budget_bytes: int,
-        on_room: Callable[[], None],
+        on_drained: Callable[[], None],
     ) -> None:
         self._store = store
         self._bus = bus
         self._acknowledge = acknowledge
         self._budget_bytes = budget_bytes
-        self._on_room = on_room
+        self._on_drained = on_drained
         self._storing = Stage[Item]("store", self._append_to_store, rest_s=STORE_REST_S)
         self._publishing = Stage[Item](
             "publish",
@@ -66,8 +66,9 @@ class Journal:
         self._one_publishes = asyncio.Lock()
         self._empty = asyncio.Event()
         self._empty.set()
-        self._was_full = False
-        self._room: asyncio.Event | None = None
+        self.is_full = False
+        """Whether more than the budget waited, and half of it is not through yet (D3)."""
+        self._space: asyncio.Event | None = None
         """Only while somebody waits until it is not full."""
         self._appended_count = 0
         self._stored_count = 0
@@ -82,26 +83,25 @@ class Journal:
         """Why nothing becomes durable at the moment."""
         return self._publishing.trouble or self._storing.trouble
 
-    @property
-    def is_full(self) -> bool:
-        """Whether more than the budget waits."""
-        if self.waiting_bytes + self._coming_bytes > self._budget_bytes:
-            self._was_full = True
-        return self._was_full
-
     def expect(self, size_bytes: int) -> None:
         """Count what was accepted, until it is handed over: much may come between two flushes."""
         self._coming_bytes += size_bytes
+        self._look_if_full()
 
-    async def has_room(self) -> None:
+    def _look_if_full(self) -> None:
+        if self.waiting_bytes + self._coming_bytes > self._budget_bytes:
+            self.is_full = True
+
+    async def has_space(self) -> None:
         """Wait while it is full."""
         while self.is_full:
-            self._room = self._room or asyncio.Event()
-            await self._room.wait()
+            self._space = self._space or asyncio.Event()
+            await self._space.wait()
 
     def append(self, origin: Origin, update: Update, *, is_awaited: bool) -> None:
         """Hand over the next entry of a room; ``is_awaited`` where somebody waits for it, see ``hurry``."""
         self.waiting_bytes += len(update)
+        self._look_if_full()
         self._appended_count += 1
         self._empty.clear()
         if self._bus is None:
@@ -163,12 +163,15 @@ class Journal:
                 origin.stored(count)
         if not self.waiting_bytes:
             self._empty.set()
-        if self._was_full and self.waiting_bytes <= self._budget_bytes // 2:
-            self._was_full = False
-            if self._room is not None:
-                self._room.set()
-                self._room = None
-            self._on_room()
+        if self.is_full and self.waiting_bytes <= self._budget_bytes // 2:
+            self._have_space()
+
+    def _have_space(self) -> None:
+        self.is_full = False
+        if self._space is not None:
+            self._space.set()
+            self._space = None
+        self._on_drained()
 
     async def _moved(self, items: Sequence[Item]) -> Sequence[Item]:
         """Give items new positions, for others have theirs: else the store would swallow them (D13)."""

@@ -95,7 +95,7 @@ class Node:
             bus,
             acknowledge=Acknowledge(settings.acknowledge),
             budget_bytes=settings.log_budget_bytes,
-            on_room=lambda: self.rooms.resume_writers(),
+            on_drained=lambda: self.rooms.resume_writers(),
         )
         self.rooms = Rooms(
             store, self.journal, self.compactor, self.dialect, tasks, self.cluster, grace_s=settings.grace_s

@@ -34,7 +34,7 @@ class Writer:
 
 @asynccontextmanager
 async def running_journal(store: MemoryStore, bus: MemoryBus | None) -> AsyncIterator[Journal]:
-    journal = Journal(store, bus, acknowledge=Acknowledge.STORED, budget_bytes=2**20, on_room=lambda: None)
+    journal = Journal(store, bus, acknowledge=Acknowledge.STORED, budget_bytes=2**20, on_drained=lambda: None)
     running = asyncio.create_task(journal.run())
     try:
         yield journal
