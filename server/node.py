@@ -88,7 +88,7 @@ class Node:
         self.connections: set[Connection] = set()
         self.is_draining = False
         self._somebody_left = asyncio.Event()
-        self.compactor = Compactor(store, bus, sweep_s=settings.sweep_s)
+        self.compactor = Compactor(store, bus, sweep_s=settings.sweep_s, is_idle=not settings.worker)
         self.cluster = None if bus is None else Cluster(bus, store, tasks)
         self.journal = Journal(
             store,
