@@ -10,7 +10,7 @@ import random
 from collections import deque
 from collections.abc import Iterator
 
-from crdt.coverage import make_up
+from crdt.coverage import Coverage
 from crdt.document import DocumentBroken
 from crdt.errors import ProtocolError
 from crdt.update import Update
@@ -224,9 +224,9 @@ class Follower:
             await self._room.log_has_space()
             await self._read_once()
             reading = await self._bus.read(self._room.name, Position(0))
-            held = (entry.update for entry in reading.entries)
-            # Another node may have been faster.
-            if not (reading.is_gapless and make_up(held, self._room.document)):
+            coverage = Coverage((entry.update for entry in reading.entries), self._room.document)
+            await in_slices(coverage.steps())
+            if not (reading.is_gapless and coverage.is_whole):  # Another node may have been faster.
                 self._room.republish()
         self.has_to_publish = False
 
