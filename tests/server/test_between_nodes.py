@@ -19,7 +19,7 @@ from server.storage.memory import MemoryStore
 from tests.crdt.build import section, text, update
 from tests.server.faults import FaultyStore
 from tests.server.parts import Parts, Wire, awareness, running_parts, status, step_1, update_frame
-from tests.server.support import until, update_of
+from tests.server.support import until, update_of, warnings_of
 
 LIMIT_S = 10.0
 ANN = encode_entries([(5, 1, b'{"name":"Ann"}')])
@@ -69,7 +69,7 @@ class FaultyBus(MemoryBus):
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait for chance, nor long for another attempt."""
-    monkeypatch.setattr("server.follower.REPUBLISH_WITHIN_S", 0.0)
+    monkeypatch.setattr("server.lost_stream.REPUBLISH_WITHIN_S", 0.0)
     monkeypatch.setattr("server.follower.RETRY_MIN_S", 0.01)
     monkeypatch.setattr("server.follower.RETRY_MAX_S", 0.01)
     monkeypatch.setattr("server.cluster.RETRY_S", 0.01)
@@ -162,6 +162,28 @@ async def test_R10_a_document_that_cannot_be_loaded_anew_for_a_bug_is_given_up()
         assert wire.closing == (CloseCode.FAILURE, CloseCode.FAILURE.phrase)
         store.recover()
         assert "one " in (await write(parts, "d", "two ")).shown
+
+
+async def test_a_follower_says_once_that_it_cannot_follow_and_once_that_it_does_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bus = FaultyBus(MemoryStreams(), node="one")
+    async with running_parts(MemoryStore(), bus=bus) as parts:
+        await write(parts, "d", "one ")
+        caplog.clear()
+        for word in ("away", "away again"):
+            bus.error = BusUnavailable(word)
+            bus.reads = 0
+            cluster_of(parts).doubt(room_of(parts))
+            await until(lambda: bus.reads > 4, "tried again and again")
+            bus.error = None
+            await cluster_of(parts).settle(room_of(parts))
+    assert [line.getMessage() for line in warnings_of(caplog) if line.name == "cowrite.bus"] == [
+        "cannot follow now: away",
+        "follows again",
+        "cannot follow now: away again",
+        "follows again",
+    ]
 
 
 async def test_a_follower_in_doubt_holds_up_no_end() -> None:
