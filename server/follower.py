@@ -1,7 +1,6 @@
 """Brings what other nodes append to a document into its room: in order, without holes.
 
-The doorbell tells quickly and may miss; the stream is the truth. A gap that it no longer holds is filled from
-the store, and a stream that was lost from this room (references/protocol.md, B3–B7).
+The doorbell tells quickly and may miss; the stream is the truth (references/protocol.md, B3–B7).
 """
 
 import asyncio
@@ -122,30 +121,36 @@ class Follower:
         Raises ``BusUnavailable``, what the store raises, and ``DocumentBroken``: then the document has to be
         loaded anew, and the entry that yrs failed at will be skipped.
         """
-        known = self._known
+        known, had_to_publish = self._known, self.has_to_publish
         await self._read_once()
         # Others who have all that the stream has do not see that it lost what the store has (B6).
-        self.has_to_publish = self.position < known
+        self.has_to_publish = had_to_publish or self.position < known
 
     def begin(self) -> None:
         """Follow from now on: the room is known to its owner, and can be loaded anew."""
-        self._phase = _Phase.FOLLOWING
+        if self._phase is _Phase.BEGINNING:
+            self._phase = _Phase.FOLLOWING
         if self._doubt or self.has_to_publish:
             self.doubt()
 
-    def start_over(self, position: Position, known: Position) -> None:
-        """Follow from ``position``, for the document was loaded anew; ``known`` as at the beginning."""
+    async def start_over(self, position: Position, known: Position) -> None:
+        """Follow from ``position``, for the document was loaded anew; ``known`` as at the beginning.
+
+        Returns when all that the stream holds was taken; raises as ``complete``.
+        """
         self._stop()  # What is being read belongs to the former document, and so does the position after it.
-        self.position = position
-        self._known = known
-        self.doubt()
+        if self._phase is _Phase.FOLLOWING:
+            self._phase = _Phase.BEGINNING
+        self.doubt()  # Not settled before all of it is done.
+        self.position, self._known = position, known
+        await self.complete()
         self._missing.start_over()
+        self.begin()
 
     @property
     def is_settled(self) -> bool:
         """Whether the room has what the stream has, and nothing of it was lost; True when closed."""
-        is_busy = self._doubt or self.has_to_publish or self._reading is not None
-        return self._phase is _Phase.CLOSED or not is_busy
+        return self._phase is _Phase.CLOSED or not (self._doubt or self.has_to_publish or self._reading)
 
     async def settle(self) -> None:
         """Wait until it is settled."""
