@@ -15,7 +15,7 @@ from server.compaction import Compactor
 from server.logs import configure
 from server.node import open_bus, open_store
 from server.serving import serve
-from server.settings import Settings, add_options, read_settings
+from server.settings import Settings, SettingsError, add_options, read_settings
 from server.storage.sqlite import FILE_NAME
 
 __all__ = ["main"]
@@ -45,6 +45,8 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         settings = read_settings(arguments, os.environ)
+        if arguments.command == "worker":
+            _check_worker(settings)
     except CowriteError as error:
         parser.exit(2, f"cowrite: {error}\n")
     configure(settings.log_level)
@@ -76,6 +78,14 @@ async def _compact_all(settings: Settings) -> int:
             compactor.close()
     print(f"folded {sum(folded)} of {len(folded)} documents")
     return 0 if all(folded) else 1
+
+
+def _check_worker(settings: Settings) -> None:
+    if settings.redis is None:
+        # Its snapshots would cover positions of entries that only the streams have yet (D12).
+        raise SettingsError(
+            "--redis: a worker needs it, for without the streams it could pass over what the store lacks yet"
+        )
 
 
 def _work(settings: Settings) -> int:

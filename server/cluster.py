@@ -109,10 +109,10 @@ class Cluster:
         if room in self._followers:
             await self._followers[room].settle()
 
-    def start_over(self, room: Room, loaded: Loaded) -> None:
-        """Read the stream again, for the document was loaded anew."""
+    async def start_over(self, room: Room, loaded: Loaded) -> None:
+        """Read the stream again, for the document was loaded anew; raises as ``Follower.complete``."""
         if room in self._followers:
-            self._followers[room].start_over(*self._positions_of(room, loaded))
+            await self._followers[room].start_over(*self._positions_of(room, loaded))
 
     def _positions_of(self, room: Room, loaded: Loaded) -> tuple[Position, Position]:
         """Where to read the stream from, and what it had reached: which must not be given out again (D13)."""

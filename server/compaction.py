@@ -33,7 +33,7 @@ class Compactor:
     """The queue of documents to fold, each at most once in it, and the one who folds them.
 
     The queue is bounded by the number of documents. What is lost from it with the process, a sweep finds
-    again.
+    again. One that ``is_idle`` is never ``run`` and queues nothing: others fold.
     """
 
     def __init__(
@@ -43,10 +43,12 @@ class Compactor:
         executor: Executor | None = None,
         *,
         sweep_s: float = 60.0,
+        is_idle: bool = False,
     ) -> None:
         self._store = store
         self._bus = bus
         self._sweep_s = sweep_s
+        self._is_idle = is_idle
         self._pool = FoldingPool(executor)
         self._due: dict[str, None] = {}
         self._postponed: dict[str, None] = {}
@@ -64,7 +66,7 @@ class Compactor:
 
     def request(self, document: str) -> None:
         """Queue a document; idempotent. One whose fold was refused waits for the next sweep."""
-        if document not in self._refused:
+        if document not in self._refused and not self._is_idle:
             self._due[document] = None
             self._arrival.set()
 

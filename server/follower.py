@@ -1,20 +1,20 @@
 """Brings what other nodes append to a document into its room: in order, without holes.
 
-The doorbell tells quickly and may miss; the stream is the truth. A gap that it no longer holds is filled from
-the store, and a stream that was lost from this room (references/protocol.md, B3–B7).
+The doorbell tells quickly and may miss; the stream is the truth (references/protocol.md, B3–B7).
 """
 
 import asyncio
 import logging
-import random
 from collections import deque
 from collections.abc import Iterator
+from enum import Enum, IntEnum, auto
 
-from crdt.coverage import make_up
 from crdt.document import DocumentBroken
 from crdt.errors import ProtocolError
 from crdt.update import Update
 from server.bus import Bus, BusEntry, BusUnavailable, Position, birth_of, follows
+from server.hearing import hear, hear_everybody
+from server.lost_stream import fill_again
 from server.missing import Missing
 from server.room import Room
 from server.slices import in_slices
@@ -27,11 +27,22 @@ logger = logging.getLogger("cowrite.bus")
 
 RETRY_MIN_S, RETRY_MAX_S = 0.1, 2.0
 
-REPUBLISH_WITHIN_S = 1.0
-"""All nodes notice a lost stream at once; they fill it again one after another."""
 
-AT_ONCE_BYTES = 16_384
-"""A larger entry that the doorbell brings is read from the stream, and taken in slices (L6)."""
+class _Phase(Enum):
+    BEGINNING = auto()
+    """The room is brought up to date, and what rings has to wait."""
+    FOLLOWING = auto()
+    CLOSED = auto()
+
+
+class _Doubt(IntEnum):
+    """What of the stream has to be read."""
+
+    NOTHING = 0
+    REST = 1
+    """What comes after the latest position known."""
+    ALL = 2
+    """What it held already, too: something that was read had to be dropped."""
 
 
 class Follower:
@@ -63,17 +74,19 @@ class Follower:
         self._tasks = tasks
         self._reading: asyncio.Task[None] | None = None
         self._filling = filling
-        self._is_in_doubt = self._reads_all = self._is_reading = False
-        self._has_begun = self._is_closed = False
+        self._phase = _Phase.BEGINNING
+        self._doubt = _Doubt.NOTHING
+        self._is_reading = False
+        """Whether what rings has to wait for what is being read."""
         self._out_of_doubt: asyncio.Event | None = None
-        self._missing: Missing | None = None
+        self._missing = Missing(room, self._complete_from_store, tasks)
 
     def entry_arrived(self, entry: BusEntry) -> None:
         """Take an entry where it follows; read the stream where it does not."""
         if entry.position <= self.position:
             return
-        is_next = self._has_begun and not self._is_reading and follows(entry.position, self.position)
-        if is_next and len(entry.update) <= AT_ONCE_BYTES:
+        is_free = self._phase is _Phase.FOLLOWING and not self._is_reading
+        if is_free and follows(entry.position, self.position):
             self._take_at_once(entry.update)
             self.position = entry.position
         else:
@@ -87,27 +100,16 @@ class Follower:
 
     def presence_arrived(self, node: str, update: bytes) -> None:
         """Pass on what another node tells of its connections."""
-        try:
-            self._room.presence.hear_node(node, update, asyncio.get_running_loop().time())
-        except ProtocolError as error:
-            logger.error("bad presence from node %s: %s", node, error, extra={"document": self._room.name})
+        hear(self._room, node, update)
 
     async def hear_everybody(self) -> None:
         """Take what the other nodes keep of their presence; raises ``BusUnavailable``."""
-        loop = asyncio.get_running_loop()
-        asked_at = loop.time()
-        living = await self._bus.living_nodes()
-        kept = await self._bus.presence(self._room.name)
-        try:
-            self._room.presence.hear_all(kept, living, asked_at, loop.time())
-        except ProtocolError as error:
-            logger.error("bad presence: %s", error, extra={"document": self._room.name})
+        await hear_everybody(self._room, self._bus)
 
     def doubt(self, *, from_beginning: bool = False) -> None:
         """Read the stream from the latest position known, once more if that is under way."""
-        self._is_in_doubt = True
-        self._reads_all |= from_beginning
-        if self._has_begun and not self._is_closed and self._reading is None:
+        self._doubt = max(self._doubt, _Doubt.ALL if from_beginning else _Doubt.REST)
+        if self._phase is _Phase.FOLLOWING and self._reading is None:
             self._reading = self._tasks.create_task(self._read())
 
     async def complete(self) -> None:
@@ -116,31 +118,36 @@ class Follower:
         Raises ``BusUnavailable``, what the store raises, and ``DocumentBroken``: then the document has to be
         loaded anew, and the entry that yrs failed at will be skipped.
         """
-        known = self._known
+        known, had_to_publish = self._known, self.has_to_publish
         await self._read_once()
         # Others who have all that the stream has do not see that it lost what the store has (B6).
-        self.has_to_publish = self.position < known
+        self.has_to_publish = had_to_publish or self.position < known
 
     def begin(self) -> None:
         """Follow from now on: the room is known to its owner, and can be loaded anew."""
-        self._has_begun = True
-        if self._is_in_doubt or self.has_to_publish:
+        if self._phase is _Phase.BEGINNING:
+            self._phase = _Phase.FOLLOWING
+        if self._doubt or self.has_to_publish:
             self.doubt()
 
-    def start_over(self, position: Position, known: Position) -> None:
-        """Follow from ``position``, for the document was loaded anew; ``known`` as at the beginning."""
+    async def start_over(self, position: Position, known: Position) -> None:
+        """Follow from ``position``, for the document was loaded anew; ``known`` as at the beginning.
+
+        Returns when all that the stream holds was taken; raises as ``complete``.
+        """
         self._stop()  # What is being read belongs to the former document, and so does the position after it.
-        self.position = position
-        self._known = known
-        self.doubt()
-        if self._missing is not None:
-            self._missing.start_over()
+        if self._phase is _Phase.FOLLOWING:
+            self._phase = _Phase.BEGINNING
+        self.doubt()  # Not settled before all of it is done.
+        self.position, self._known = position, known
+        await self.complete()
+        self._missing.start_over()
+        self.begin()
 
     @property
     def is_settled(self) -> bool:
         """Whether the room has what the stream has, and nothing of it was lost; True when closed."""
-        is_busy = self._is_in_doubt or self.has_to_publish or self._reading is not None
-        return self._is_closed or not is_busy
+        return self._phase is _Phase.CLOSED or not (self._doubt or self.has_to_publish or self._reading)
 
     async def settle(self) -> None:
         """Wait until it is settled."""
@@ -150,10 +157,9 @@ class Follower:
 
     def close(self) -> None:
         """Read nothing more; idempotent."""
-        self._is_closed = True
+        self._phase = _Phase.CLOSED
         self._stop()
-        if self._missing is not None:
-            self._missing.close()
+        self._missing.close()
         self._leave_doubt()
 
     def _stop(self) -> None:
@@ -167,41 +173,49 @@ class Follower:
         self._out_of_doubt = None
 
     async def _read(self) -> None:
-        delay_s = RETRY_MIN_S
-        while self._is_in_doubt or self.has_to_publish:
-            reads_all, self._is_in_doubt = self._reads_all, False
+        delay_s, is_cut_off = RETRY_MIN_S, False
+        while self._doubt or self.has_to_publish:
+            doubt, self._doubt = self._doubt, _Doubt.NOTHING
             try:
-                await self._catch_up()
-                delay_s = RETRY_MIN_S
+                await self._catch_up(doubt)
             except DocumentBroken:
                 self._room.owner.broken(self._room)  # ``start_over`` follows.
                 break
             except Exception as error:
                 # Even a bug must not end the following: edits would be taken and heard by nobody.
-                is_known = isinstance(error, (BusUnavailable, StoreUnavailable, DocumentUnreadable))
-                extra = {"document": self._room.name}
-                logger.warning("cannot follow now: %s", error, extra=extra, exc_info=not is_known)
-                self._is_in_doubt = True
-                self._reads_all |= reads_all
+                if not is_cut_off:
+                    self._warn(error)
+                is_cut_off = True
+                self._doubt = max(self._doubt, doubt, _Doubt.REST)
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, RETRY_MAX_S)
+            else:
+                if is_cut_off:
+                    logger.warning("follows again", extra={"document": self._room.name})
+                delay_s, is_cut_off = RETRY_MIN_S, False
         self._reading = None
         self._leave_doubt()
 
-    async def _catch_up(self) -> None:
-        self._is_reading = True  # What rings meanwhile has to wait.
+    def _warn(self, error: Exception) -> None:
+        is_known = isinstance(error, (BusUnavailable, StoreUnavailable, DocumentUnreadable))
+        extra = {"document": self._room.name}
+        logger.warning("cannot follow now: %s", error, extra=extra, exc_info=not is_known)
+
+    async def _catch_up(self, doubt: _Doubt) -> None:
+        self._is_reading = True
         try:
-            await self._read_once()
+            await self._read_once(doubt)
             if self.has_to_publish:
-                await self._fill_again()
+                await fill_again(self._room, self._bus, self._filling, self._read_once)
+                self.has_to_publish = False
         finally:
             self._is_reading = False
         await self.hear_everybody()
 
-    async def _read_once(self) -> None:
-        """Take what the stream holds after ``position``; note if it lost what this room may have."""
-        position, after = self.position, Position(0) if self._reads_all else self.position
-        self._reads_all = False
+    async def _read_once(self, doubt: _Doubt = _Doubt.REST) -> None:
+        """Take what the stream holds after ``position``, or all; note if it lost what this room may have."""
+        position = self.position
+        after = Position(0) if doubt is _Doubt.ALL else position
         reading = await self._bus.read(self._room.name, after)
         went_back = reading.last < max(position, self._known)
         if went_back:
@@ -214,25 +228,8 @@ class Follower:
         self.position = reading.last if went_back else max(self.position, reading.last)
         self._known = Position(0)
         if reading.unreadable:
-            self._miss(reading.unreadable)
+            self._missing.ask(reading.unreadable)
         self.has_to_publish |= went_back or was_reborn
-
-    async def _fill_again(self) -> None:
-        logger.warning("the stream was lost, publishing the document", extra={"document": self._room.name})
-        await asyncio.sleep(random.uniform(0, REPUBLISH_WITHIN_S))
-        async with self._filling:
-            await self._room.log_has_room()
-            await self._read_once()
-            reading = await self._bus.read(self._room.name, Position(0))
-            held = (entry.update for entry in reading.entries)
-            # Another node may have been faster.
-            if not (reading.is_gapless and make_up(held, self._room.document)):
-                self._room.republish()
-        self.has_to_publish = False
-
-    def _miss(self, unreadable: frozenset[Position]) -> None:
-        self._missing = self._missing or Missing(self._room, self._complete_from_store, self._tasks)
-        self._missing.ask(unreadable)
 
     async def _complete_from_store(self) -> Stored:
         stored = await self._store.load(self._room.name)

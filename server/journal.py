@@ -1,24 +1,24 @@
 """Carries the entries of every room to where they are durable: the bus, if there is one, then the store.
 
-There is one ordered writer for each of the two. With a bus the stream gives an entry its position, and
-the store keeps it under that, so that appending twice is harmless; without one the room counts. Rooms
-are told when their entries are durable, in order. What waits is bounded by a budget, beyond which rooms
-stop reading from connections that write (references/protocol.md, D2–D5).
+There is one writer for each of the two, which keeps the order of each document; one that is refused waits,
+and holds up no other. With a bus the stream gives an entry its position, and the store keeps it under
+that, so that appending twice is harmless; without one the room counts. Rooms are told when their entries are
+durable, in order. What waits is bounded by a budget, beyond which rooms stop reading from connections that
+write (references/protocol.md, D2–D5, B1).
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
-from typing import NamedTuple, Protocol
 
-from crdt.document import merge
 from crdt.update import Update
 from server.bus import Bus, PartlyAppended, Position
+from server.items import Item, Origin, merged, size_of
 from server.stage import Stage, Unsent
-from server.storage import Entry, Store
+from server.storage import Entry, PartlyStored, Store
 
-__all__ = ["STORE_REST_S", "Acknowledge", "Journal", "Origin"]
+__all__ = ["STORE_REST_S", "Acknowledge", "Journal"]
 
 logger = logging.getLogger("cowrite.journal")
 
@@ -35,33 +35,11 @@ class Acknowledge(Enum):
     """The bus has it: as durable as Redis is."""
 
 
-class Origin(Protocol):
-    """Who hands entries over: a room."""
-
-    name: str
-    position: int
-    """Of the latest entry; counted here when there is no bus."""
-
-    def stored(self, count: int) -> None:
-        """Learn that ``count`` more entries are durable, the oldest first."""
-
-
-class _Item(NamedTuple):
-    origin: Origin
-    entry: Entry
-    """With a bus at position 0 until the stream has given it one."""
-    stands_for: int
-    """How many of the room's entries it stands for."""
-
-    def at(self, position: int) -> "_Item":
-        return self._replace(entry=self.entry._replace(position=position))
-
-
 class Journal:
     """The way from rooms to the disk.
 
     When it is full (``is_full``) nothing is refused, for what is in a document has to be kept; the
-    rooms pause whoever writes, and ``on_room`` tells them when to go on.
+    rooms pause whoever writes, and ``on_drained`` tells them when to go on.
     """
 
     def __init__(
@@ -71,20 +49,23 @@ class Journal:
         *,
         acknowledge: Acknowledge,
         budget_bytes: int,
-        on_room: Callable[[], None],
+        on_drained: Callable[[], None],
     ) -> None:
         self._store = store
         self._bus = bus
         self._acknowledge = acknowledge
         self._budget_bytes = budget_bytes
-        self._on_room = on_room
-        self._storing = Stage[_Item]("store", self._append_to_store, rest_s=STORE_REST_S)
-        self._publishing = Stage[_Item]("publish", self._append_to_bus, self._merge_by_document)
+        self._on_drained = on_drained
+        self._storing = Stage[Item]("store", self._append_to_store, lane_of=_document_of, rest_s=STORE_REST_S)
+        self._publishing = Stage[Item](
+            "publish", self._append_to_bus, lane_of=_document_of, shrink=self._merged
+        )
         self._one_publishes = asyncio.Lock()
         self._empty = asyncio.Event()
         self._empty.set()
-        self._was_full = False
-        self._room: asyncio.Event | None = None
+        self.is_full = False
+        """Whether more than the budget waited, and half of it is not through yet (D3)."""
+        self._space: asyncio.Event | None = None
         """Only while somebody waits until it is not full."""
         self._appended_count = 0
         self._stored_count = 0
@@ -99,32 +80,31 @@ class Journal:
         """Why nothing becomes durable at the moment."""
         return self._publishing.trouble or self._storing.trouble
 
-    @property
-    def is_full(self) -> bool:
-        """Whether more than the budget waits."""
-        if self.waiting_bytes + self._coming_bytes > self._budget_bytes:
-            self._was_full = True
-        return self._was_full
-
     def expect(self, size_bytes: int) -> None:
         """Count what was accepted, until it is handed over: much may come between two flushes."""
         self._coming_bytes += size_bytes
+        self._look_if_full()
 
-    async def has_room(self) -> None:
+    def _look_if_full(self) -> None:
+        if self.waiting_bytes + self._coming_bytes > self._budget_bytes:
+            self.is_full = True
+
+    async def has_space(self) -> None:
         """Wait while it is full."""
         while self.is_full:
-            self._room = self._room or asyncio.Event()
-            await self._room.wait()
+            self._space = self._space or asyncio.Event()
+            await self._space.wait()
 
     def append(self, origin: Origin, update: Update, *, is_awaited: bool) -> None:
         """Hand over the next entry of a room; ``is_awaited`` where somebody waits for it, see ``hurry``."""
         self.waiting_bytes += len(update)
+        self._look_if_full()
         self._appended_count += 1
         self._empty.clear()
         if self._bus is None:
-            self._storing.put(_Item(origin, Entry(origin.name, _next_position(origin), update), 1))
+            self._storing.put(Item(origin, Entry(origin.name, _next_position(origin), update)))
         else:
-            self._publishing.put(_Item(origin, Entry(origin.name, 0, update), 1))
+            self._publishing.put(Item(origin, Entry(origin.name, 0, update)))
         if is_awaited:
             self.hurry()
 
@@ -144,7 +124,7 @@ class Journal:
         self.hurry()
         await self._empty.wait()
 
-    async def _append_to_bus(self, items: Sequence[_Item]) -> None:
+    async def _append_to_bus(self, items: Sequence[Item]) -> None:
         assert self._bus is not None
         trouble = None
         positions: Sequence[Position | None]
@@ -159,16 +139,30 @@ class Journal:
             unsent = [item for item, position in zip(items, positions, strict=True) if position is None]
             raise Unsent(unsent, trouble)
 
-    def _appended(self, item: _Item, position: Position) -> None:
+    def _appended(self, item: Item, position: Position) -> None:
         if self._acknowledge is Acknowledge.STREAMED:
             item.origin.stored(item.stands_for)
         self._storing.put(item.at(position))
 
-    async def _append_to_store(self, items: Sequence[_Item]) -> None:
-        unstored = items
-        while taken := set(await self._store.append([item.entry for item in unstored])):
-            unstored = await self._moved([item for item in unstored if item.entry in taken])
-        self.waiting_bytes -= _size_of(items)
+    async def _append_to_store(self, items: Sequence[Item]) -> None:
+        stored: list[Item] = []
+        unstored: list[Item] = []
+        trouble = ""
+        while items:
+            taken, failed = set[Entry](), set[Entry]()
+            try:
+                taken = set(await self._store.append([item.entry for item in items]))
+            except PartlyStored as error:
+                taken, failed, trouble = set(error.taken), set(error.unstored), str(error)
+            stored += [item for item in items if item.entry not in taken | failed]
+            unstored += [item for item in items if item.entry in failed]
+            items = await self._moved([item for item in items if item.entry in taken])
+        self._stored(stored)
+        if unstored:
+            raise Unsent(unstored, trouble)
+
+    def _stored(self, items: Sequence[Item]) -> None:
+        self.waiting_bytes -= size_of(items)
         self._stored_count += sum(item.stands_for for item in items)
         if self._stored_count >= self._awaited_count:
             self._storing.relax()
@@ -180,14 +174,17 @@ class Journal:
                 origin.stored(count)
         if not self.waiting_bytes:
             self._empty.set()
-        if self._was_full and self.waiting_bytes <= self._budget_bytes // 2:
-            self._was_full = False
-            if self._room is not None:
-                self._room.set()
-                self._room = None
-            self._on_room()
+        if self.is_full and self.waiting_bytes <= self._budget_bytes // 2:
+            self._have_space()
 
-    async def _moved(self, items: Sequence[_Item]) -> Sequence[_Item]:
+    def _have_space(self) -> None:
+        self.is_full = False
+        if self._space is not None:
+            self._space.set()
+            self._space = None
+        self._on_drained()
+
+    async def _moved(self, items: Sequence[Item]) -> Sequence[Item]:
         """Give items new positions, for others have theirs: else the store would swallow them (D13)."""
         for name in {item.origin.name for item in items}:
             logger.error("a position was given out twice, appending anew", extra={"document": name})
@@ -201,29 +198,21 @@ class Journal:
             return [item.at(position) for item, position in zip(items, positions, strict=True)]
         return [item.at(_next_position(item.origin)) for item in items]
 
-    async def _publish(self, bus: Bus, items: Sequence[_Item]) -> Sequence[Position]:
+    async def _publish(self, bus: Bus, items: Sequence[Item]) -> Sequence[Position]:
         async with self._one_publishes:
             return await bus.append([(item.entry.document, item.entry.update) for item in items])
 
-    def _merge_by_document(self, items: Sequence[_Item]) -> Sequence[_Item]:
-        """While the bus is away: one item a document, for what people type meanwhile merges well."""
-        by_origin: dict[Origin, list[_Item]] = {}
-        for item in items:
-            by_origin.setdefault(item.origin, []).append(item)
-        merged = [
-            _Item(
-                origin,
-                Entry(origin.name, 0, merge([Update(item.entry.update) for item in waiting])),
-                sum(item.stands_for for item in waiting),
-            )
-            for origin, waiting in by_origin.items()
-        ]
-        self.waiting_bytes += _size_of(merged) - _size_of(items)
-        return merged
+    def _merged(self, items: Sequence[Item]) -> Iterator[Item]:
+        """While the bus is away: what people type meanwhile merges well (B11)."""
+        left_bytes = 0
+        for item in merged(items):
+            left_bytes += item.size_bytes
+            yield item
+        self.waiting_bytes += left_bytes - size_of(items)
 
 
-def _size_of(items: Sequence[_Item]) -> int:
-    return sum(len(item.entry.update) for item in items)
+def _document_of(item: Item) -> str:
+    return item.entry.document
 
 
 def _next_position(origin: Origin) -> int:

@@ -88,14 +88,14 @@ class Node:
         self.connections: set[Connection] = set()
         self.is_draining = False
         self._somebody_left = asyncio.Event()
-        self.compactor = Compactor(store, bus, sweep_s=settings.sweep_s)
+        self.compactor = Compactor(store, bus, sweep_s=settings.sweep_s, is_idle=not settings.worker)
         self.cluster = None if bus is None else Cluster(bus, store, tasks)
         self.journal = Journal(
             store,
             bus,
             acknowledge=Acknowledge(settings.acknowledge),
             budget_bytes=settings.log_budget_bytes,
-            on_room=lambda: self.rooms.resume_writers(),
+            on_drained=lambda: self.rooms.resume_writers(),
         )
         self.rooms = Rooms(
             store, self.journal, self.compactor, self.dialect, tasks, self.cluster, grace_s=settings.grace_s

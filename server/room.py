@@ -149,9 +149,9 @@ class Room:
         """Send what has entered the document from another node."""
         self._grow(update, self._relayed, RELAY_INTERVAL_S)
 
-    async def log_has_room(self) -> None:
+    async def log_has_space(self) -> None:
         """Wait while too much waits for the disk."""
-        await self._journal.has_room()
+        await self._journal.has_space()
 
     def republish(self) -> None:
         """Hand the whole document to the journal: the stream was lost, and others may lack anything.

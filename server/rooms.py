@@ -27,7 +27,6 @@ __all__ = ["Rooms"]
 
 logger = logging.getLogger("cowrite.rooms")
 
-
 OPEN_ATTEMPTS = 10
 """How often a document is loaded to be opened, while one entry of its stream after the other breaks it."""
 
@@ -86,8 +85,7 @@ class Rooms:
 
     def release(self, room: Room) -> None:
         """Give back what ``acquire`` returned; the last one starts the grace."""
-        slot = self._slot_of(room)
-        if slot is not None:
+        if (slot := self._slot_of(room)) is not None:
             self._leave(slot)
 
     def _slot_of(self, room: Room) -> Slot | None:
@@ -119,6 +117,8 @@ class Rooms:
             slot.room.exception()
             return
         slot.room.set_result(room)
+        if room.relay.is_suspended:
+            self.broken(room)  # It was when the room was not in its place yet.
 
     async def _load(self, slot: Slot) -> Room:
         loaded = await load(self._store, slot.name)
@@ -128,12 +128,11 @@ class Rooms:
         for _ in range(OPEN_ATTEMPTS):
             try:
                 await self._cluster.connect(room, loaded)
+                return room
             except DocumentBroken:
                 # The room remembers what broke it, and skips that in the next document.
                 loaded = await load(self._store, slot.name)
                 room.replace_document(loaded)
-            else:
-                return room
         raise DocumentUnreadable(f"{slot.name!r}: its stream breaks it again and again")
 
     def _unload(self, slot: Slot) -> None:
@@ -179,10 +178,10 @@ class Rooms:
 
     def broken(self, room: Room) -> None:
         """Load a document anew, in place, because yrs failed in the middle of an update."""
+        room.suspend()  # Also while it is loaded anew: once more, then.
         slot = self._slot_of(room)
         if slot is not None and slot.reloaded is None:
             slot.reloaded = asyncio.Event()
-            room.suspend()
             self._errands.start(self._reload(slot, room), lambda: self._give_up(room, CloseCode.FAILURE))
 
     def incomplete(self, room: Room) -> None:
@@ -198,8 +197,7 @@ class Rooms:
 
     def _give_up(self, room: Room, code: CloseCode) -> None:
         """Forget a room; whoever comes next opens the document from the store."""
-        slot = self._slot_of(room)
-        if slot is not None:
+        if (slot := self._slot_of(room)) is not None:
             del self._slots[room.name]
             slot.go_on()
             room.close(code)
@@ -207,19 +205,30 @@ class Rooms:
             room.forget()
 
     async def _reload(self, slot: Slot, room: Room) -> None:
-        await asyncio.sleep(slot.reload_pause(self._loop.time()))
-        logger.warning("loading the document anew", extra={"document": room.name})
-        await room.settle()
         try:
-            loaded = await load(self._store, room.name)
-            room.replace_document(loaded)
-            if self._cluster is not None:
-                self._cluster.start_over(room, loaded)
-        except (StoreUnavailable, DocumentUnreadable, DocumentBroken) as error:
+            await self._load_anew(slot, room)
+        except (StoreUnavailable, DocumentUnreadable, BusUnavailable, DocumentBroken) as error:
             logger.error("cannot load: %s", error, extra={"document": room.name})
             self._give_up(room, CloseCode.UNREADABLE)
         slot.go_on()
         room.resume(PauseReason.RELOAD)
+
+    async def _load_anew(self, slot: Slot, room: Room) -> None:
+        """Have a room hold all that store and stream have; nobody joins it before that."""
+        for _ in range(OPEN_ATTEMPTS):
+            await asyncio.sleep(slot.reload_pause(self._loop.time()))
+            logger.warning("loading the document anew", extra={"document": room.name})
+            await room.settle()
+            loaded = await load(self._store, room.name)
+            room.replace_document(loaded)
+            try:
+                if self._cluster is not None:
+                    await self._cluster.start_over(room, loaded)
+            except DocumentBroken:
+                room.suspend()
+            if not room.relay.is_suspended:
+                return
+        raise DocumentUnreadable(f"{room.name!r}: its stream breaks it again and again")
 
     def resume_writers(self) -> None:
         """Read again from those who were paused because too much waited for the disk."""

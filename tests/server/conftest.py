@@ -57,7 +57,7 @@ def server(start: Start) -> RunningServer:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait for chance, nor long for another attempt."""
-    monkeypatch.setattr("server.follower.REPUBLISH_WITHIN_S", 0.0)
+    monkeypatch.setattr("server.lost_stream.REPUBLISH_WITHIN_S", 0.0)
     monkeypatch.setattr("server.follower.RETRY_MIN_S", 0.01)
     monkeypatch.setattr("server.follower.RETRY_MAX_S", 0.01)
     monkeypatch.setattr("server.publisher.RETRY_S", 0.01)

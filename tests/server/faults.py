@@ -105,6 +105,11 @@ class FaultyBus(MemoryBus):
         await self.may_return.wait()
         return reading
 
+    async def append(self, entries: Sequence[tuple[str, bytes]]) -> Sequence[Position]:
+        """Fail or append."""
+        self._fail()
+        return await super().append(entries)
+
     async def publish_presence(self, document: str, update: bytes, everybody: bytes | None) -> None:
         """Fail or publish."""
         self._fail()

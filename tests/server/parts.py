@@ -170,7 +170,7 @@ async def running_parts(
         bus,
         acknowledge=Acknowledge.STORED,
         budget_bytes=log_budget_bytes,
-        on_room=lambda: parts.rooms.resume_writers(),
+        on_drained=lambda: parts.rooms.resume_writers(),
     )
     async with asyncio.TaskGroup() as tasks:
         cluster = None if bus is None else Cluster(bus, chosen, tasks)

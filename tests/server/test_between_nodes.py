@@ -1,4 +1,4 @@
-"""Rooms of several nodes on one bus, and a bus that is slow, away, or has forgotten everything."""
+"""Rooms of several nodes on one bus, and a bus that has forgotten everything."""
 
 import asyncio
 from random import Random
@@ -7,12 +7,12 @@ import pytest
 from pycrdt import Doc, Text
 
 from crdt.awareness_entries import encode_entries
-from server.bus import BusUnavailable, Position
+from server.bus import Position
 from server.bus.memory import MemoryBus, MemoryStreams
 from server.storage.memory import MemoryStore
 from tests.crdt.build import section, text, update
 from tests.server.faults import FaultyBus, FaultyStore
-from tests.server.parts import awareness, running_parts, step_1, update_frame
+from tests.server.parts import awareness, running_parts, update_frame
 from tests.server.several import LIMIT_S, cluster_of, document_text, leave_all, room_of, write
 from tests.server.support import until, update_of
 from tests.support.bus_ear import Ear
@@ -39,52 +39,6 @@ async def test_R8_a_room_is_not_unloaded_before_its_lost_stream_is_filled_again(
         await until(lambda: parts.live() == [], "unloaded")
         assert (await store.load("d")).entries
         assert (await write(parts, "d", "and more ")).shown.split().count("kept") == 1
-
-
-async def test_R8_a_room_stays_while_the_bus_is_away() -> None:
-    """Who comes back finds it, though it could not be opened now."""
-    bus = FaultyBus(MemoryStreams(), node="one")
-    async with running_parts(MemoryStore(), bus=bus) as parts:
-        await write(parts, "d", "kept ")
-        bus.error = BusUnavailable("away")
-        reads = bus.reads
-        await leave_all(parts)
-        await until(lambda: bus.reads > reads + 2, "tried")
-        connection, wire = await parts.join("d")
-        connection.message_received(step_1())
-        assert wire.shown == "kept "
-        bus.error = None
-        await leave_all(parts)
-        await until(lambda: parts.live() == [], "unloaded")
-
-
-async def test_R10_a_follower_that_meets_a_bug_goes_on_afterwards() -> None:
-    streams = MemoryStreams()
-    bus, other = FaultyBus(streams, node="one"), MemoryBus(streams, node="other")
-    async with running_parts(MemoryStore(), bus=bus) as parts:
-        wire = await write(parts, "d", "one ")
-        bus.error = RuntimeError("a bug")
-        reads = bus.reads
-        streams.nodes.pop("one")  # The doorbell is lost, too.
-        await other.append([("d", update_of("two "))])
-        streams.nodes["one"] = bus
-        cluster_of(parts).doubt(room_of(parts))
-        await until(lambda: bus.reads > reads + 1, "tried again")
-        bus.error = None
-        await until(lambda: "two " in wire.shown, "followed")
-
-
-async def test_a_follower_in_doubt_holds_up_no_end() -> None:
-    bus = FaultyBus(MemoryStreams(), node="one")
-    async with asyncio.timeout(LIMIT_S), running_parts(MemoryStore(), bus=bus) as parts:
-        await write(parts, "d", "one ")
-        room = room_of(parts)
-        bus.error = BusUnavailable("one shard is away")
-        cluster_of(parts).doubt(room)
-        reads = bus.reads
-        await until(lambda: bus.reads > reads + 1, "in doubt")
-        cluster_of(parts).close()
-        cluster_of(parts).doubt(room)
 
 
 async def test_L6_a_large_entry_of_another_node_is_taken_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,23 +124,6 @@ async def test_B15_what_waits_for_a_late_entry_comes_with_it(
         await other.append([("d", late)])
         await until(lambda: "".join(words) in document_text(room_of(parts)), "all of it", LIMIT_S)
         await until(lambda: "".join(words) in wire.shown, "told")
-
-
-async def test_B8_who_left_while_the_bus_was_away_is_withdrawn_when_it_is_back() -> None:
-    """The room may be unloaded by then: its graces are shorter than the outage of a shard."""
-    streams = MemoryStreams()
-    bus, other = FaultyBus(streams, node="one"), MemoryBus(streams, node="other")
-    async with running_parts(MemoryStore(), bus=bus) as parts:
-        connection, _ = await parts.join("d")
-        connection.message_received(awareness(ANN))
-        await until(lambda: streams.presence.get("d"), "kept")
-        room = room_of(parts)
-        bus.error = BusUnavailable("away")
-        parts.leave(connection)
-        await cluster_of(parts).disconnect(room)
-        bus.error = None
-        await until(lambda: not streams.presence["d"], "withdrawn")
-        assert not await other.presence("d")
 
 
 async def test_B8_what_a_room_had_left_to_tell_withdraws_nobody_of_the_next_room() -> None:

@@ -56,6 +56,7 @@ def running(log: Path, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
         ["serve", "--port", "x"],
         ["serve", "--store", "x"],
         ["compact", "--log-level", "x"],
+        ["worker", "--store", "postgresql://127.0.0.1:1/cowrite"],
     ],
 )
 def test_a_wrong_value_ends_with_2_and_one_sentence(arguments: list[str]) -> None:

@@ -193,6 +193,18 @@ def test_a_log_is_long_at_1000_rows_or_a_megabyte() -> None:
     assert not compactor.is_due(Tail(rows=999, size_bytes=2**20 - 1))
 
 
+async def test_a_server_that_folds_nothing_queues_nothing(start: Start) -> None:
+    """Nobody would ever take the names out again."""
+    store = MemoryStore()
+    server = start(store, worker=False)
+    async with server.peer("d") as peer:
+        await peer.append("content")
+        await peer.acknowledge()
+    await server.unloaded()
+    assert await server.call(lambda: dict(server.node.compactor._due)) == {}
+    assert (await store.load("d")).snapshot is None
+
+
 async def test_a_document_in_use_is_folded_when_its_log_is_long(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

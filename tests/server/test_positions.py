@@ -34,7 +34,7 @@ class Writer:
 
 @asynccontextmanager
 async def running_journal(store: MemoryStore, bus: MemoryBus | None) -> AsyncIterator[Journal]:
-    journal = Journal(store, bus, acknowledge=Acknowledge.STORED, budget_bytes=2**20, on_room=lambda: None)
+    journal = Journal(store, bus, acknowledge=Acknowledge.STORED, budget_bytes=2**20, on_drained=lambda: None)
     running = asyncio.create_task(journal.run())
     try:
         yield journal
@@ -104,7 +104,7 @@ async def test_B6_a_node_that_loads_more_than_the_stream_has_tells_the_others(
     monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
     """They have all that the stream has, and see no hole: not before somebody edits, and then only there."""
-    monkeypatch.setattr("server.follower.REPUBLISH_WITHIN_S", 0.0)
+    monkeypatch.setattr("server.lost_stream.REPUBLISH_WITHIN_S", 0.0)
     store, streams = MemoryStore(), MemoryStreams()
     words = [update_of(f"{number} ") for number in range(4)]
     writer = MemoryBus(streams, node="killed")
@@ -146,7 +146,7 @@ async def test_B6_who_had_seen_more_than_a_stream_that_went_back_hears_what_is_a
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its positions lie below those that were seen, and stand for other entries now."""
-    monkeypatch.setattr("server.follower.REPUBLISH_WITHIN_S", 0.0)
+    monkeypatch.setattr("server.lost_stream.REPUBLISH_WITHIN_S", 0.0)
     store, streams = MemoryStore(), MemoryStreams()
     bus, writer = MemoryBus(streams, node="here"), MemoryBus(streams, node="there")
     async with running_parts(store) as parts, asyncio.TaskGroup() as tasks:

@@ -1,10 +1,15 @@
-"""A stage sends in order, rests between batches, and does not rest while somebody waits (D2)."""
+"""A stage sends in order, rests between batches, and does not rest while somebody waits (D2).
+
+What fails waits by itself, and what comes behind it (B1)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from server.stage import Stage
+import pytest
+
+from server.stage import Stage, Unsent
+from tests.server.support import until
 
 NEVER_S = 3_600.0
 
@@ -82,3 +87,106 @@ async def test_D2_it_goes_on_by_itself_when_it_has_rested() -> None:
             stage.put(number)
             await way.wait(number + 1)
         assert way.batches == [[0], [1], [2]]
+
+
+class Lanes:
+    """Takes batches of words but for those of the lanes, their first letters, that are blocked."""
+
+    def __init__(self, blocked: str) -> None:
+        self.blocked = set(blocked)
+        self.taken: list[str] = []
+        self.latest: list[str] = []
+
+    async def send_words(self, words: Sequence[str]) -> None:
+        """Take what is not blocked."""
+        self.latest = list(words)
+        await asyncio.sleep(0)
+        unsent = [word for word in words if word[0] in self.blocked]
+        self.taken += [word for word in words if word[0] not in self.blocked]
+        if len(unsent) == len(words):
+            raise ConnectionError("nothing went through")
+        if unsent:
+            raise Unsent(unsent, "some did not go through")
+
+    def of(self, lane: str) -> list[str]:
+        """Return what one lane has sent."""
+        return [word for word in self.taken if word[0] == lane]
+
+    async def tries(self, *words: str) -> None:
+        """Wait until these are in one batch."""
+        await until(lambda: set(words) <= set(self.latest), "in one batch")
+
+    async def has_taken(self, *words: str) -> None:
+        """Wait until all that was taken is these."""
+        await until(lambda: sorted(self.taken) == sorted(words), "all taken")
+
+
+@asynccontextmanager
+async def sending(lanes: Lanes) -> AsyncIterator[Stage[str]]:
+    """Run a stage of words while the context lasts."""
+    stage = Stage[str]("send", lanes.send_words, lane_of=lambda word: word[0])
+    task = asyncio.create_task(stage.run())
+    try:
+        yield stage
+    finally:
+        task.cancel()
+
+
+@pytest.fixture
+def never_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no lane tried again that failed."""
+    monkeypatch.setattr("server.stage.RETRY_MIN_S", NEVER_S)
+    monkeypatch.setattr("server.stage.RETRY_MAX_S", NEVER_S)
+
+
+@pytest.mark.usefixtures("never_again")
+@pytest.mark.parametrize("first", [["a1", "b1"], ["a1"]])
+async def test_B1_a_lane_that_fails_holds_up_no_other(first: list[str]) -> None:
+    """Neither when others go through with the batch, nor when it fails as a whole."""
+    lanes = Lanes(blocked="a")
+    async with sending(lanes) as stage:
+        for word in first:
+            stage.put(word)
+        await turns()
+        for word in ("a2", "c1", "b2"):
+            stage.put(word)
+        await lanes.has_taken(*(word for word in (*first, "c1", "b2") if word != "a1"))
+        assert stage.trouble is not None
+
+
+async def test_B1_a_lane_that_failed_goes_on_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.stage.RETRY_MIN_S", 0.001)
+    monkeypatch.setattr("server.stage.BATCH_LIMIT", 3)
+    lanes = Lanes(blocked="a")
+    async with sending(lanes) as stage:
+        for number in range(20):
+            stage.put(f"a{number}")
+            stage.put(f"b{number}")
+            await asyncio.sleep(0)
+        await lanes.has_taken(*(f"b{number}" for number in range(20)))
+        lanes.blocked.clear()
+        for number in range(20, 30):
+            stage.put(f"a{number}")
+            await asyncio.sleep(0)
+        await lanes.has_taken(*lanes.of("b"), *(f"a{number}" for number in range(30)))
+        assert lanes.of("a") == [f"a{number}" for number in range(30)]
+        assert lanes.of("b") == [f"b{number}" for number in range(20)]
+        assert stage.trouble is None
+
+
+async def test_lanes_that_failed_one_after_the_other_are_soon_tried_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While nothing goes through: not each of them at a moment of its own."""
+    monkeypatch.setattr("server.stage.RETRY_MIN_S", 0.05)
+    monkeypatch.setattr("server.stage.RETRY_MAX_S", 0.2)
+    monkeypatch.setattr("server.stage.PAUSE_S", 0.0)
+    lanes = Lanes(blocked="abcdefghij")
+    words = [f"{lane}1" for lane in sorted(lanes.blocked)]
+    async with sending(lanes) as stage:
+        for word in words:
+            stage.put(word)
+            await lanes.tries(word)
+        await lanes.tries(*words)
+        lanes.blocked.clear()
+        await lanes.has_taken(*words)
