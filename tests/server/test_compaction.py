@@ -1,48 +1,22 @@
 """Logs become snapshots: when, and never at the price of anything that was in the log."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import pytest
-from pycrdt import Doc, Text
 
-from crdt.document import Document, merge
-from crdt.update import Update
 from server.compaction import Compactor
 from server.loading import Tail
-from server.storage import Entry, Snapshot, Store, StoreUnavailable
+from server.storage import Entry, Snapshot, StoreUnavailable
 from server.storage.memory import MemoryStore
 from tests.crdt.build import section, text, update
 from tests.server.faults import FaultyStore
+from tests.server.folding import in_process, written
 from tests.server.servers import RunningServer
 from tests.server.support import Peer, until, warnings_of
 from tests.support.polling import poll
 
 Start = Callable[..., RunningServer]
-
-
-@asynccontextmanager
-async def in_process(store: Store) -> AsyncIterator[Compactor]:
-    """A compactor that folds in a thread of this process, where a test can reach it."""
-    with ThreadPoolExecutor(1) as executor:
-        yield Compactor(store, executor=executor)
-
-
-async def written(words: int, document: str = "d") -> MemoryStore:
-    """Return a store with a log of edits, insertions and deletions."""
-    store = MemoryStore()
-    peer = Peer("")
-    entries: list[Entry] = []
-    for number in range(words):
-        change = peer.inserted(len(peer.text), f"{number} ")
-        entries.append(Entry(document, len(entries) + 1, change))
-    entries.append(Entry(document, len(entries) + 1, peer.change(lambda document: document.clear())))
-    entries.append(Entry(document, len(entries) + 1, peer.change(lambda document: document.insert(0, "end"))))
-    await store.append(entries)
-    return store
 
 
 async def test_a_fold_puts_one_snapshot_in_the_place_of_the_log() -> None:
@@ -67,74 +41,6 @@ async def test_D7_entries_that_come_during_a_fold_stay() -> None:
         assert await folding
         stored = await store.load("d")
         assert list(stored.entries) == [late]
-
-
-def without_structs(document: Document) -> Update:
-    doc: Doc[Text] = Doc()
-    doc.apply_update(document.diff(b"\x00"))
-    fresh: Doc[Text] = Doc(client_id=1)
-    fresh.get("t", type=Text).insert(0, str(doc.get("t", type=Text))[:-1])
-    return Update(fresh.get_update())
-
-
-def failing(document: Document) -> Update:
-    raise RuntimeError("a bug")
-
-
-SABOTAGE = {
-    "structs": without_structs,
-    "empty": lambda _: Update(b"\x00\x00"),
-    "rubbish": lambda _: Update(b"\xff\xff"),
-    "bug": failing,
-}
-
-
-@pytest.mark.parametrize("kind_of_sabotage", SABOTAGE)
-async def test_F8_a_fold_that_would_lose_something_is_refused(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind_of_sabotage: str
-) -> None:
-    store = await written(20)
-    before = await store.load("d")
-    monkeypatch.setattr(Document, "encode", SABOTAGE[kind_of_sabotage])
-    async with in_process(store) as compactor:
-        assert not await compactor.compact("d")
-    assert await store.load("d") == before
-    (line,) = warnings_of(caplog)
-    assert (line.levelno, vars(line)["document"]) == (logging.ERROR, "d")
-
-
-@pytest.mark.parametrize("lost", range(4))
-async def test_F8_a_merge_that_drops_an_update_is_refused(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, lost: int
-) -> None:
-    """The proof comes from the inputs: what a wrong merge left out is missed."""
-    store = MemoryStore()
-    kinds = [
-        update(section(1, 0, text("abc"))),
-        update(section(2, 0, text("def"))),
-        update(section(3, 0, text("ghi"))),
-        update(deletes={1: [(0, 1)]}),
-    ]
-    await store.append([Entry("d", index, kind) for index, kind in enumerate(kinds, 1)])
-    before = await store.load("d")
-    monkeypatch.setattr(
-        "crdt.compaction.merge", lambda updates: merge([u for u in updates if u != kinds[lost]])
-    )
-    async with in_process(store) as compactor:
-        assert not await compactor.compact("d")
-    assert await store.load("d") == before
-    assert [line.levelno for line in warnings_of(caplog)] == [logging.ERROR]
-
-
-async def test_F8_a_log_with_a_hole_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
-    store = MemoryStore()
-    await store.append(
-        [Entry("d", 1, update(section(1, 0, text("a")))), Entry("d", 3, update(section(1, 2, text("c"))))]
-    )
-    before = await store.load("d")
-    async with in_process(store) as compactor:
-        assert not await compactor.compact("d")
-    assert await store.load("d") == before
 
 
 async def test_a_refused_document_does_not_keep_the_others_waiting(
