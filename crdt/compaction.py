@@ -43,6 +43,21 @@ def fold(snapshot: bytes | None, depth: int, updates: Sequence[bytes]) -> Folded
 
     Raises ``FoldRefused`` when anything would be missing, ``Malformed`` for bytes that are no update.
     """
+    # In one document of sixty yrs joins some structs only as it loads: what it then encodes stays.
+    folded = Update(_load(_replay(snapshot, depth, updates)).get_update())
+    inputs = updates if snapshot is None else [snapshot, *updates]
+    _check_coverage(_read_again(folded), inputs)
+    walked = Document()
+    if take_all(walked, [folded]):
+        raise FoldRefused("the snapshot is not complete in itself")
+    return Folded(folded, walked.depth)
+
+
+# Each of these has a Doc of its own, which ends with it: a document of 4 MB takes 30 MB as a Doc.
+
+
+def _replay(snapshot: bytes | None, depth: int, updates: Sequence[bytes]) -> Update:
+    """Return the whole document as yrs encodes it."""
     document = Document() if snapshot is None else Document.from_snapshot(snapshot, depth)
     groups = (
         merge([Update(update) for update in updates[index : index + REPLAY_WIDTH]])
@@ -50,17 +65,15 @@ def fold(snapshot: bytes | None, depth: int, updates: Sequence[bytes]) -> Folded
     )
     if take_all(document, groups):
         raise FoldRefused("updates wait for others that the log does not hold")
-    # In one document of sixty yrs joins some structs only as it loads: what it then encodes stays.
-    folded = Update(_load(document.encode()).get_update())
+    return document.encode()
+
+
+def _read_again(folded: Update) -> bytes:
+    """Return what a fresh Doc finds in it: its Yjs snapshot."""
     reloaded = _load(folded)
     if reloaded.get_update() != folded:
         raise FoldRefused("the snapshot changes when it is loaded")
-    inputs = updates if snapshot is None else [snapshot, *updates]
-    _check_coverage(Snapshot.from_doc(reloaded).encode(), inputs)
-    walked = Document()
-    if take_all(walked, [folded]):
-        raise FoldRefused("the snapshot is not complete in itself")
-    return Folded(folded, walked.depth)
+    return Snapshot.from_doc(reloaded).encode()
 
 
 def _load(update: bytes) -> Doc[Text]:

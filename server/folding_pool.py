@@ -18,6 +18,11 @@ from server.storage import Snapshot
 __all__ = ["FoldingPool"]
 
 
+LARGE_BYTES = 2**20
+"""A process that has folded so much is ended, and another one takes its place when there is more to fold: it
+would keep the memory, 80 MB after a document of 4 MB. It takes 0.1 s to start."""
+
+
 class FoldingPool:
     """One process for folds; ``executor`` replaces it where a test wants them close by."""
 
@@ -29,10 +34,13 @@ class FoldingPool:
         update, depth = (None, 0) if snapshot is None else (snapshot.update, snapshot.depth)
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._running(), fold, update, depth, updates)
+            folded = await loop.run_in_executor(self._running(), fold, update, depth, updates)
         except BrokenProcessPool as error:
             self._executor = None
             raise FoldRefused("the folding process died") from error
+        if len(folded.update) >= LARGE_BYTES:
+            self.close()
+        return folded
 
     def _running(self) -> Executor:
         if self._executor is None:

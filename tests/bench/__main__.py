@@ -17,7 +17,7 @@ from datetime import date
 from pathlib import Path
 from types import FrameType
 
-from tests.bench.machine import describe
+from tests.bench.machine import describe, revision
 from tests.bench.report import write_report
 from tests.bench.results import Outcome, Results, append, read
 from tests.bench.scenarios import SCENARIOS, Scenario
@@ -125,7 +125,10 @@ def run(all_turns: Sequence[Turn], folder: Path, *, resume: bool) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     outcomes = folder / OUTCOMES
-    if not resume or not outcomes.exists():
+    if resume and outcomes.exists():
+        with (folder / MACHINE).open("a") as machine:
+            machine.write(f"\nresumed with Cowrite at {revision()}")
+    else:
         outcomes.write_text("")
         (folder / MACHINE).write_text("\n".join(describe(date.today().isoformat())))
     clock = Clock()

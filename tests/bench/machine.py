@@ -12,7 +12,7 @@ from tests.bench.process import ALL_CORES, own_core, server_cores
 from tests.bench.systems.peers import PEERS, VENV
 from tests.support.redis_server import binary
 
-__all__ = ["describe"]
+__all__ = ["describe", "revision"]
 
 MISSING = "missing"
 OURS = ("cowrite", "pycrdt", "uvicorn", "websockets", "uvloop", "starlette", "hiredis", "picows")
@@ -39,14 +39,18 @@ def describe(now: str) -> list[str]:
         f"{now}; {_processor()}, {len(ALL_CORES)} cores, {_memory_gb():.0f} GB, {platform.platform()}",
         f"servers on core {_listed(server_cores())}, the generator on core {_listed(own_core())};"
         f" where two processes serve, both on core {_listed(server_cores(2))}",
-        f"Cowrite at {_output('git', 'describe', '--always', '--dirty', '--abbrev=12')}, SQLite"
-        f" {sqlite3.sqlite_version} on {_filesystem()}",
+        f"Cowrite at {revision()}, SQLite {sqlite3.sqlite_version} on {_filesystem()}",
         f"Python {platform.python_version()}: " + ", ".join(f"{name} {version(name)}" for name in OURS),
         f"Python of the peer: {theirs}",
         f"Node.js {_output('node', '--version')}: "
         + ", ".join(f"{name} {_node_version(name)}" for name in NODE_PACKAGES),
         f"Redis of several nodes: {_output(binary(), '--version')}",
     ]
+
+
+def revision() -> str:
+    """Return what of Cowrite is measured: its commit, and whether anything was changed since."""
+    return _output("git", "describe", "--always", "--dirty", "--abbrev=12")
 
 
 def _listed(cores: set[int]) -> str:
