@@ -183,7 +183,7 @@ def main() -> int:
         print("There is no such run to report.", file=sys.stderr)
         return 1
     outcomes = read(kept / OUTCOMES)
-    results = Results(outcomes)
+    results = Results(outcomes, list(SYSTEMS))
     print(write_report(folder, results, SCENARIOS, (kept / MACHINE).read_text().splitlines()))
     print(f"\nThe report is in {folder / 'RESULTS.md'}.")
     if is_whole:

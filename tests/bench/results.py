@@ -47,7 +47,8 @@ def read(path: Path) -> list[Outcome]:
 class Results:
     """The outcomes of a run, to be asked by scenario and system."""
 
-    def __init__(self, outcomes: Iterable[Outcome]) -> None:
+    def __init__(self, outcomes: Iterable[Outcome], order: Sequence[str] = ()) -> None:
+        self._order = list(order)
         self._outcomes: dict[tuple[str, str], list[Outcome]] = {}
         for outcome in outcomes:
             self._outcomes.setdefault((outcome.scenario, outcome.system), []).append(outcome)
@@ -61,8 +62,11 @@ class Results:
         return sum(bool(outcome.failure) for outcome in self.outcomes(scenario, system))
 
     def systems(self, scenario: str) -> list[str]:
-        """Return who played, in the order of the first turn."""
-        return [system for played, system in self._outcomes if played == scenario]
+        """Return who played, in the order of ``order``; whoever is not in it comes last."""
+        return sorted(
+            (system for played, system in self._outcomes if played == scenario),
+            key=lambda system: self._order.index(system) if system in self._order else len(self._order),
+        )
 
     def names(self, scenario: str) -> list[str]:
         """Return the names of all figures of a scenario, each once, in the order they came."""
