@@ -26,8 +26,9 @@ MISSED: dict[tuple[str, str], str] = {
         " whole document is encoded once for all, and it goes to the socket without a copy of ours."
     ),
     ("join4", "peak_mb"): (
-        "two processes of Python with yrs: 4 MB of text are 35 MB in a Doc, and the one that folds has one of"
-        " its own for as long as it folds. It had three at a time before, and kept them."
+        "the server itself has 109 MB at most; a second process folds what was just brought, for some seconds"
+        " and with 90 MB (it had three documents in memory at a time, and now has one), and a third one of 12"
+        " MB watches over that. Folding once, when an import is over, would keep both out of the storm."
     ),
     ("reconnect", "synced_s"): (
         "starting Python and opening the store takes 0.2 s, half of what the target leaves, and 2,000"
