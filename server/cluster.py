@@ -45,6 +45,9 @@ class Cluster:
         self._filling = asyncio.Lock()
         self._publisher = Publisher(self._publish)
         self._living: frozenset[str] = frozenset()
+        """Who is believed to live."""
+        self._seen: frozenset[str] = frozenset()
+        """Who had a lease at the latest look, since this node has one."""
         self._judges_at = 0.0
         self.trouble: str | None = None
         """Why this node does not hear the others at the moment."""
@@ -173,15 +176,17 @@ class Cluster:
         logger.warning("the lease had ended")
         # Redis may have been away for all: the others get the time to give a sign, too.
         self._judges_at = asyncio.get_running_loop().time() + LEASE_S
+        self._seen = frozenset()
         for room, follower in self._followers.items():
             follower.doubt()
             room.recall()
 
     def _note(self, living: frozenset[str]) -> None:
         now = asyncio.get_running_loop().time()
-        if living - self._living:
-            # What a node told before it was seen, or before Redis was back, may have been missed.
+        if living - self._seen:
+            # What a node told before it had its lease, or before Redis was back, may have been missed.
             self._doubt_all()
+        self._seen = living
         if now < self._judges_at:
             self._living |= living
             return

@@ -125,3 +125,26 @@ async def test_B8_who_left_while_the_bus_was_away_is_withdrawn_when_it_is_back()
         bus.error = None
         await until(lambda: not streams.presence["d"], "withdrawn")
         assert not await other.presence("d")
+
+
+async def test_B8_who_left_unheard_is_gone_once_the_node_they_were_on_lives_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a node keeps does not count until it has its lease again, after Redis was away for long."""
+    monkeypatch.setattr("server.cluster.SIGN_S", 0.01)
+    monkeypatch.setattr("server.cluster.DOUBT_WITHIN_S", 0.0)
+    streams = MemoryStreams()
+    bus, other = FaultyBus(streams, node="one"), MemoryBus(streams, node="other")
+    async with running_parts(MemoryStore(), bus=bus) as parts:
+        await parts.join("d")
+        table = room_of(parts).presence.awareness
+        await other.publish_presence("d", ANN, ANN)
+        await until(lambda: 5 in table.present, "here")
+        del streams.nodes["one"]  # What is told is not heard.
+        await other.publish_presence("d", encode_entries([(5, 1, None)]), b"")
+        streams.nodes["one"] = bus
+        reads = bus.reads
+        streams.leases.clear()
+        await until(lambda: bus.reads > reads and cluster_of(parts).is_settled(room_of(parts)), "looked")
+        await other.renew_lease()
+        await until(lambda: 5 not in table.present, "gone", LIMIT_S)
