@@ -2,10 +2,7 @@
 
 import json
 
-import pytest
 from pycrdt import Awareness, Doc, Text, read_message
-
-pytest.importorskip("picows", reason="the load generator needs the extra `bench`")
 
 from crdt.state_vector import decode_state_vector
 from tests.bench.load.source import client_ids, cursor_frames, keystrokes, typed_text, typing_frames

@@ -44,12 +44,12 @@ class Crowd:
             await client.synced
         return client
 
-    async def join_all(self, clients: Sequence[Client], *, at_once: int = AT_ONCE) -> None:
+    async def join_all(self, clients: Sequence[Client]) -> None:
         """Let ``clients`` join in their order, a few at a time; raises the first failure alone."""
         try:
-            for start in range(0, len(clients), at_once):
+            for start in range(0, len(clients), AT_ONCE):
                 async with asyncio.TaskGroup() as group:
-                    for client in clients[start : start + at_once]:
+                    for client in clients[start : start + AT_ONCE]:
                         group.create_task(self.join(client))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from failures

@@ -13,7 +13,7 @@ from tests.bench.load.probe import Probe
 from tests.bench.load.source import Source
 from tests.bench.systems.contract import Costs, Server
 
-__all__ = ["WINDOW_S", "Window", "costs_of", "frames_needed", "latency_figures", "measure_window"]
+__all__ = ["WINDOW_S", "Window", "costs_of", "frames_needed", "measure_window"]
 
 WARM_S = 1.0
 WINDOW_S = 3.0
@@ -50,7 +50,7 @@ class Window:
     @property
     def figures(self) -> dict[str, float]:
         """What every window has: the latencies, and how busy the generator was."""
-        return latency_figures(self.latencies_ms) | {"generator_share": self.generator_share}
+        return _latency_figures(self.latencies_ms) | {"generator_share": self.generator_share}
 
 
 def frames_needed(each_per_second: float) -> int:
@@ -64,8 +64,7 @@ def costs_of(servers: Sequence[Server]) -> list[Costs]:
     return list({id(costs): costs for costs in everything}.values())
 
 
-def latency_figures(latencies_ms: Sequence[float]) -> dict[str, float]:
-    """Return the median and the 99th percentile."""
+def _latency_figures(latencies_ms: Sequence[float]) -> dict[str, float]:
     if len(latencies_ms) < 2:
         return {}
     cuts = statistics.quantiles(latencies_ms, n=100, method="inclusive")
