@@ -24,6 +24,8 @@ ACKNOWLEDGE_EVERY = 1_000
 MEMORY_LIMIT_BYTES = 250_000_000
 LOG_LIMIT_BYTES = 40_000_000
 COMPACTED_LIMIT_BYTES = 3_000_000
+END: Patch = (0, 0, "")
+"""What comes after the last edit: the text as it is then is looked at too."""
 
 
 @dataclass(slots=True)
@@ -124,16 +126,30 @@ async def _assert_reads(server: ServerProcess, text: str) -> None:
 def assert_each_was_typed(seen: list[tuple[int, str]], patches: list[Patch]) -> None:
     """Check that every text seen is one that the author had when so many characters had been inserted.
 
-    The recording is ASCII and each edit inserts or deletes one character.
+    The recording is ASCII and each edit inserts or deletes one character. The same text may be seen
+    several times: a server can be killed again before it has stored anything new.
     """
     waiting = [(clock, text.encode()) for clock, text in seen]
     text, clock = bytearray(), 0
-    for position, deleted, inserted in patches:
-        if waiting and clock == waiting[0][0] and text == waiting[0][1]:
+    for position, deleted, inserted in [*patches, END]:
+        while waiting and clock == waiting[0][0] and text == waiting[0][1]:
             waiting.pop(0)
         text[position : position + deleted] = inserted.encode()
         clock += len(inserted)
     assert [clock for clock, _ in waiting] == [], "the server gave texts that the author never had"
+
+
+@pytest.mark.parametrize("seen", [[(1, "a"), (1, "a"), (2, "ab")], [(0, ""), (2, "b")], [(2, "b"), (2, "b")]])
+def test_a_text_that_was_typed_is_found_as_often_as_it_was_seen(seen: list[tuple[int, str]]) -> None:
+    """The check of the paper takes a text seen twice, between two edits and after the last."""
+    assert_each_was_typed(seen, [(0, 0, "a"), (1, 0, "b"), (0, 1, "")])
+
+
+@pytest.mark.parametrize("seen", [[(1, "b")], [(2, "a")], [(2, "b"), (1, "a")]])
+def test_a_text_that_was_never_typed_is_found_out(seen: list[tuple[int, str]]) -> None:
+    """The check of the paper fails on an unknown text, on one of another clock, and on a step back."""
+    with pytest.raises(AssertionError, match="never had"):
+        assert_each_was_typed(seen, [(0, 0, "a"), (1, 0, "b"), (0, 1, "")])
 
 
 def compact(data: Path) -> None:
