@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 from crdt.errors import CowriteError
 from server.bus.redis_url import RedisUrl
 
-__all__ = ["Settings", "SettingsError", "add_options", "read_settings", "to_environment"]
+__all__ = ["Settings", "SettingsError", "add_options", "read_settings"]
 
 T = TypeVar("T")
 
@@ -135,17 +135,6 @@ class Settings:
         if self.store == "memory":
             return "memory, gone at exit"
         return str(self.data.resolve()) if self.store == "sqlite" else "Redis"
-
-
-def to_environment(settings: Settings) -> dict[str, str]:
-    """Write settings as ``read_settings`` reads them, for a process that is started by this one."""
-    values = {_variable(option): getattr(settings, option.name) for option in fields(Settings)}
-    values["COWRITE_WORKERS"] = 1
-    return {name: _as_text(value) for name, value in values.items() if value is not None}
-
-
-def _as_text(value: object) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def add_options(parser: ArgumentParser, *names: str) -> None:

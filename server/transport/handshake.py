@@ -33,8 +33,9 @@ _SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnect
 class Opening:
     """A request that may be accepted."""
 
-    target: bytes
-    """Path and query, as they were sent."""
+    path: bytes
+    query: bytes
+    """Both as they were sent."""
     headers: list[Header]
     """Their names in lower case."""
     key: bytes
@@ -87,7 +88,12 @@ def _read_usual(request: bytes) -> Opening | None:
         and b"upgrade" in values.get(b"connection", b"").lower().replace(b" ", b"").split(b",")
         and _KEY.fullmatch(key)
     )
-    return Opening(target, headers, key) if is_usual else None
+    return Opening(*_split(target), headers, key) if is_usual else None
+
+
+def _split(target: bytes) -> tuple[bytes, bytes]:
+    path, _, query = target.partition(b"?")
+    return path, query
 
 
 def _read_with_library(request: bytes) -> Opening | Refusal:
@@ -102,6 +108,6 @@ def _read_with_library(request: bytes) -> Opening | Refusal:
         headers = [
             (name.lower().encode(), value.encode("latin-1")) for name, value in event.headers.raw_items()
         ]
-        return Opening(event.path.encode(), headers, event.headers["Sec-WebSocket-Key"].encode())
+        return Opening(*_split(event.path.encode()), headers, event.headers["Sec-WebSocket-Key"].encode())
     # To what is no request at all it has nothing to say, and the client would wait for ever.
     return Refusal(parser.take_output() or _BAD_REQUEST)

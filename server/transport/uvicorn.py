@@ -7,7 +7,9 @@ connection (references/patterns.md, P19).
 
 import asyncio
 import logging
+from collections.abc import Callable
 from enum import Enum, auto
+from typing import TypeAlias
 from urllib.parse import unquote
 
 from starlette.types import Message, Scope
@@ -28,6 +30,9 @@ _FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\
 _FAILED = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
+PassOn: TypeAlias = Callable[[asyncio.Transport, bytes, bytes], bool]
+
+
 class _Phase(Enum):
     BEFORE_REQUEST = auto()
     ASKED = auto()
@@ -35,7 +40,7 @@ class _Phase(Enum):
     ACCEPTED = auto()
     """The client is in; nothing is read until the app has asked for the direct path."""
     OVER = auto()
-    """Refused, lost, or handed over."""
+    """Refused, lost, handed over, or passed on."""
 
 
 class CowriteProtocol(asyncio.Protocol):
@@ -45,6 +50,9 @@ class CowriteProtocol(asyncio.Protocol):
     connection, which lives on when the app returns. That is the only way to go on: to ``receive`` messages
     and to ``send`` them raises ``RuntimeError``. uvicorn's own protocol reads each request twice and makes
     a parser, a queue and an event for it, which was 150 µs of the 400 that a joiner cost.
+
+    ``pass_on`` may give the connection to another process, with the path and the whole of the request, before
+    anything is answered; it returns whether it did.
     """
 
     def __init__(
@@ -53,10 +61,13 @@ class CowriteProtocol(asyncio.Protocol):
         server_state: ServerState,
         app_state: dict[str, object],
         _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        pass_on: PassOn | None = None,
     ) -> None:
         self._config = config
         self._server = server_state
         self._app_state = app_state
+        self._pass_on = pass_on
         # uvicorn waits for all of them when it stops; it knows its own protocols only.
         self._peers: set[object] = server_state.connections  # type: ignore[assignment]
         self._phase = _Phase.BEFORE_REQUEST
@@ -78,6 +89,9 @@ class CowriteProtocol(asyncio.Protocol):
         if isinstance(opening, Refusal):
             self._end(opening.response)
             return
+        if self._pass_on is not None and self._pass_on(self._tcp, opening.path, data):
+            self._phase = _Phase.OVER
+            return
         self._opening = opening
         self._phase = _Phase.ASKED
         task = asyncio.get_running_loop().create_task(self._run(self._scope_of(opening)))
@@ -97,8 +111,7 @@ class CowriteProtocol(asyncio.Protocol):
             self._end(_FAILED)
 
     def _scope_of(self, opening: Opening) -> Scope:
-        path, _, query = opening.target.partition(b"?")
-        self._path = self._config.root_path + unquote(path.decode("ascii"))
+        self._path = self._config.root_path + unquote(opening.path.decode("ascii"))
         return {
             "type": "websocket",
             "asgi": {"version": self._config.asgi_version, "spec_version": "2.4"},
@@ -107,8 +120,8 @@ class CowriteProtocol(asyncio.Protocol):
             "client": get_remote_addr(self._tcp),
             "root_path": self._config.root_path,
             "path": self._path,
-            "raw_path": self._config.root_path.encode("ascii") + path,
-            "query_string": query,
+            "raw_path": self._config.root_path.encode("ascii") + opening.path,
+            "query_string": opening.query,
             "headers": opening.headers,
             "subprotocols": opening.subprotocols,
             "state": self._app_state.copy(),

@@ -1,4 +1,4 @@
-"""Several processes on one port: one server to the outside, started and ended as one."""
+"""Several processes on one port: one server to the outside, with one of them for each document."""
 
 import asyncio
 import subprocess
@@ -12,10 +12,11 @@ from tests.support.polling import poll, poll_blocking
 from tests.support.raw_client import RawClient
 from tests.support.redis_server import RedisServer
 from tests.support.server_process import COWRITE, ServerProcess, is_port_free
+from tests.support.workers import serving, wait_for_workers
 
 WORKERS = 2
 CONNECTIONS = 20
-"""Opened at a time; the kernel gives them to any process that listens by then."""
+"""Opened at a time, on one document. When one process is much fuller than the other, some go to that."""
 TRIES = 20
 SEEN_LIMIT_S = 20.0
 GONE_LIMIT_S = 20.0
@@ -31,16 +32,10 @@ async def open_many(server: ServerProcess, document: str) -> AsyncIterator[list[
         ]
 
 
-def serving(server: ServerProcess) -> list[psutil.Process]:
-    """Return the processes that have connections to the server's port."""
-    return [
-        child
-        for child in server.children()
-        if any(
-            connection.laddr.port == server.port and connection.status == psutil.CONN_ESTABLISHED
-            for connection in child.net_connections("tcp")
-        )
-    ]
+def followers(redis: RedisServer) -> list[int]:
+    """Return how many processes follow each document that any of them follows."""
+    bells = redis.execute("PUBSUB", "SHARDCHANNELS", "*:bell")
+    return list(redis.execute("PUBSUB", "SHARDNUMSUB", *bells)[1::2])
 
 
 @asynccontextmanager
@@ -83,6 +78,42 @@ async def test_clients_of_all_processes_see_each_other(
         processes = await asyncio.to_thread(server.children)
         assert await asyncio.to_thread(server.stop) == 0
         await asyncio.to_thread(wait_gone, server, processes)
+
+
+async def test_people_of_one_document_are_on_one_process(redis: RedisServer, tmp_path: Path) -> None:
+    """Whichever process accepts a connection, the one that has the document serves it; documents spread."""
+    documents = [f"d{number}" for number in range(8)]
+    people = 4
+    arguments = ("--redis", redis.url, "--workers", str(WORKERS))
+    with ServerProcess(tmp_path / "data", arguments=arguments) as server:
+        await asyncio.to_thread(wait_for_workers, server, WORKERS)
+        async with AsyncExitStack() as stack:
+            for document in documents * people:
+                client = await stack.enter_async_context(RawClient.open(server.ws_url(document)))
+                await client.append(document)
+                await client.acknowledge()
+            counts = await asyncio.to_thread(serving, server)
+            assert list(counts.values()) == [people * len(documents) // WORKERS] * WORKERS
+            assert await asyncio.to_thread(followers, redis) == [1] * len(documents)
+
+
+async def test_clients_of_a_killed_process_come_back_to_another(
+    redis: RedisServer, document: str, tmp_path: Path
+) -> None:
+    """Until its successor has started, the others take its documents; then all take their share again."""
+    arguments = ("--redis", redis.url, "--workers", str(WORKERS))
+    with ServerProcess(tmp_path / "data", arguments=arguments) as server:
+        await asyncio.to_thread(wait_for_workers, server, WORKERS)
+        async with RawClient.open(server.ws_url(document)) as client:
+            await client.append("kept")
+            await client.acknowledge()
+            [(victim, _)] = (await asyncio.to_thread(serving, server)).items()
+            psutil.Process(victim).kill()
+            async with RawClient.open(server.ws_url(document)) as again:
+                assert again.text == "kept"
+        async with open_on_all(server, document):
+            assert victim not in await asyncio.to_thread(serving, server)
+        assert await asyncio.to_thread(server.stop) == 0
 
 
 async def test_killed_parent_leaves_no_process_behind(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from crdt.errors import CloseCode
 from server.settings import Settings
 from server.storage import Entry
 from server.storage.sqlite import SqliteStore
@@ -141,6 +142,28 @@ def test_both_ways_to_stop_end_with_0(tmp_path: Path, stop: signal.Signals) -> N
         process.send_signal(stop)
         assert process.wait(END_LIMIT_S) == 0
     assert "Traceback" not in log.read_text()
+
+
+def test_D10_who_is_hurried_does_not_say_that_all_was_stored(tmp_path: Path) -> None:
+    """A second Ctrl-C ends the server at once, while it waits for a client that does not answer."""
+    request = ["GET /ws/d HTTP/1.1", "Host: a", "Upgrade: websocket", "Connection: Upgrade"]
+    request += [f"Sec-WebSocket-Key: {'A' * 22}==", "Sec-WebSocket-Version: 13", "", ""]
+    with ServerProcess(tmp_path / "data") as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=END_LIMIT_S) as client:
+            client.sendall("\r\n".join(request).encode())
+            _receive_until(client, b"101 Switching Protocols")
+            os.kill(server.pid, signal.SIGINT)
+            _receive_until(client, CloseCode.RESTART.phrase.encode())
+            os.kill(server.pid, signal.SIGINT)
+            assert server.stop() == 1
+
+
+def _receive_until(client: socket.socket, words: bytes) -> None:
+    received = b""
+    while words not in received:
+        piece = client.recv(4_096)
+        assert piece, f"the server has closed without {words!r}"
+        received += piece
 
 
 async def put(folder: Path, document: str, *updates: bytes) -> None:

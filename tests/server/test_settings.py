@@ -2,12 +2,12 @@
 
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from server.settings import Settings, SettingsError, add_options, read_settings, to_environment
+from server.settings import Settings, SettingsError, add_options, read_settings
 
 OTHER = {
     "host": ("0.0.0.0", "0.0.0.0"),
@@ -110,13 +110,6 @@ def test_with_redis_alone_documents_are_kept_there() -> None:
     assert read(["--redis", "redis://somewhere"]).store == "redis"
     assert read(["--redis", "redis://somewhere", "--workers", "2"]).workers == 2
     assert read().store == "sqlite"
-
-
-def test_settings_reach_another_process_by_its_environment() -> None:
-    settings = read(
-        ["--redis", "redis://somewhere", "--workers", "3", "--allow-origin", "https://a, https://b"]
-    )
-    assert read([], to_environment(settings)) == replace(settings, workers=1)
 
 
 def test_origins_are_a_list_without_empty_ones() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from server.bus.redis_keys import RedisKeys
@@ -14,15 +15,30 @@ from tests.server.support import Peer, until
 from tests.support.polling import poll
 from tests.support.redis_server import RedisServer
 from tests.support.server_process import ServerProcess
+from tests.support.workers import serving, wait_for_workers
 
 IMPATIENT = "from server import node\nnode.DRAIN_LIMIT_S = 1.0\n"
-"""Run by every Python process that is started with it on its path."""
+WATCHFUL = "from server.workers import supervisor\nsupervisor.HUNG_S = 3.0\n"
+BROKEN = "from server.node import Node\nNode.run = None\n"
+"""Run by every Python process that is started with one of them on its path."""
 
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
     with RedisServer(tmp_path / "redis") as server:
         yield server
+
+
+PATIENCE_S = 30.0
+
+
+def altered_server(alteration: str, redis: RedisServer, folder: Path) -> ServerProcess:
+    """Return two processes on one port, whose modules are altered when they start."""
+    path = folder / "alteration"
+    path.mkdir()
+    (path / "sitecustomize.py").write_text(alteration)
+    arguments = ("--redis", redis.url, "--workers", "2")
+    return ServerProcess(folder / "data", arguments=arguments, environment={"PYTHONPATH": str(path)})
 
 
 def was_called(redis: RedisServer, command: str) -> bool:
@@ -53,18 +69,10 @@ async def test_B8_who_only_folds_is_no_node(redis: RedisServer) -> None:
 async def test_D10_what_one_process_could_not_store_is_in_the_exit_code_of_all(
     redis: RedisServer, tmp_path: Path
 ) -> None:
-    alteration = tmp_path / "alteration"
-    alteration.mkdir()
-    (alteration / "sitecustomize.py").write_text(IMPATIENT)
-
     async def are_all_up() -> bool:
         return bool(redis.execute("ZCARD", RedisKeys(0).leases) == 2)
 
-    with ServerProcess(
-        tmp_path / "data",
-        arguments=("--redis", redis.url, "--workers", "2"),
-        environment={"PYTHONPATH": str(alteration)},
-    ) as server:
+    with altered_server(IMPATIENT, redis, tmp_path) as server:
         peer = Peer(server.ws_url("d"))
         await peer.connect()
         await peer.synced()
@@ -78,3 +86,32 @@ async def test_D10_what_one_process_could_not_store_is_in_the_exit_code_of_all(
         assert await asyncio.to_thread(server.stop) == 1
         assert server.log.read_text().count("could not be stored") == 1
         await peer.abort()
+
+
+async def test_a_process_that_hangs_is_replaced(redis: RedisServer, tmp_path: Path) -> None:
+    """Who was passed on to it is served by its successor."""
+    with altered_server(WATCHFUL, redis, tmp_path) as server:
+        await asyncio.to_thread(wait_for_workers, server, 2)
+        before = Peer(server.ws_url("d"))
+        await before.connect()
+        await before.append("kept")
+        await before.acknowledge()
+        [hanging] = await asyncio.to_thread(serving, server)
+        psutil.Process(hanging).suspend()
+        coming = [Peer(server.ws_url("d"), options={"open_timeout": PATIENCE_S}) for _ in range(4)]
+        for peer in coming:
+            await peer.connect()
+            await peer.synced()
+        assert [str(peer.text) for peer in coming] == ["kept"] * len(coming)
+        assert f"process {hanging} hangs" in server.log.read_text()
+        assert not psutil.pid_exists(hanging)
+        for peer in (before, *coming):
+            await peer.abort()
+
+
+def test_processes_that_cannot_start_end_all(redis: RedisServer, tmp_path: Path) -> None:
+    """Others would not start either; the exit code says so."""
+    server = altered_server(BROKEN, redis, tmp_path)
+    with pytest.raises(AssertionError, match="ended while starting"):
+        server.start()
+    assert server.stop() == 1

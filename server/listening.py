@@ -1,0 +1,54 @@
+"""uvicorn, as this server runs it."""
+
+import signal
+import sys
+from socket import socket
+
+import uvicorn
+from starlette.applications import Starlette
+
+from server.settings import Settings
+from server.transport.uvicorn import CowriteProtocol
+
+__all__ = ["configuration", "run"]
+
+GRACEFUL_S = 10
+"""How long a stopping server waits for clients to answer the close frame."""
+
+
+def configuration(settings: Settings, app: Starlette) -> uvicorn.Config:
+    """Return what uvicorn is to do."""
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        http="httptools",
+        ws=CowriteProtocol,
+        ws_max_size=settings.max_message_bytes,
+        ws_per_message_deflate=False,
+        # Liveness is ours: uvicorn's ping ends whoever is paused (references/protocol.md, T5).
+        ws_ping_interval=None,
+        lifespan="on",
+        timeout_graceful_shutdown=GRACEFUL_S,
+        log_config=None,
+        access_log=False,
+    )
+
+
+def run(server: uvicorn.Server, sockets: list[socket] | None = None) -> int:
+    """Run a server until a signal; return 0 when everything accepted is durable, 1 otherwise.
+
+    Raises ``SystemExit`` when it could not start, which uvicorn has logged.
+    """
+
+    def stop(*_: object) -> None:
+        # Before uvicorn takes the signals, and again when it has stopped: it raises the signal once more,
+        # but the exit code is to say whether all was stored.
+        server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    server.run(sockets)
+    has_stored_all = server.started and not server.lifespan.should_exit and not server.force_exit
+    return 0 if has_stored_all else 1

@@ -1,0 +1,1 @@
+"""Several processes on one port: one of them for each document."""
