@@ -148,14 +148,16 @@ def test_D10_who_is_hurried_does_not_say_that_all_was_stored(tmp_path: Path) -> 
     """A second Ctrl-C ends the server at once, while it waits for a client that does not answer."""
     request = ["GET /ws/d HTTP/1.1", "Host: a", "Upgrade: websocket", "Connection: Upgrade"]
     request += [f"Sec-WebSocket-Key: {'A' * 22}==", "Sec-WebSocket-Version: 13", "", ""]
-    with ServerProcess(tmp_path / "data") as server:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=END_LIMIT_S) as client:
-            client.sendall("\r\n".join(request).encode())
-            _receive_until(client, b"101 Switching Protocols")
-            os.kill(server.pid, signal.SIGINT)
-            _receive_until(client, CloseCode.RESTART.phrase.encode())
-            os.kill(server.pid, signal.SIGINT)
-            assert server.stop() == 1
+    with (
+        ServerProcess(tmp_path / "data") as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=END_LIMIT_S) as client,
+    ):
+        client.sendall("\r\n".join(request).encode())
+        _receive_until(client, b"101 Switching Protocols")
+        os.kill(server.pid, signal.SIGINT)
+        _receive_until(client, CloseCode.RESTART.phrase.encode())
+        os.kill(server.pid, signal.SIGINT)
+        assert server.stop() == 1
 
 
 def _receive_until(client: socket.socket, words: bytes) -> None:
