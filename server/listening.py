@@ -8,6 +8,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from server.settings import Settings
+from server.transport.http import BoundedHttp
 from server.transport.uvicorn import CowriteProtocol
 
 __all__ = ["configuration", "run"]
@@ -23,7 +24,7 @@ def configuration(settings: Settings, app: Starlette) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http="httptools",
+        http=BoundedHttp,
         ws=CowriteProtocol,
         ws_max_size=settings.max_message_bytes,
         ws_per_message_deflate=False,

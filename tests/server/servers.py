@@ -22,6 +22,7 @@ from server.node import Node
 from server.settings import Settings
 from server.storage import Store
 from server.storage.memory import MemoryStore
+from server.transport.http import BoundedHttp
 from server.transport.uvicorn import CowriteProtocol
 from tests.server.support import Peer, until
 from tests.support.polling import poll
@@ -169,7 +170,7 @@ class _ServerThread:
 async def _on_uvicorn(app: Starlette, sock: socket.socket, limit_bytes: int) -> AsyncIterator[None]:
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=BoundedHttp,
         ws=CowriteProtocol,
         ws_max_size=limit_bytes,
         ws_per_message_deflate=False,

@@ -15,6 +15,7 @@ import uvicorn
 from crdt.errors import CloseCode
 from server.transport import Transport
 from server.transport.asgi import open_transport
+from server.transport.http import BoundedHttp
 from server.transport.uvicorn import CowriteProtocol
 from tests.server.transport.client import HANDSHAKE, Client
 from tests.server.transport.recording import BUDGET, MAX_SIZE, RecordingSink, until
@@ -107,6 +108,7 @@ async def on_uvicorn(server: Server, sock: socket.socket) -> AsyncIterator[None]
     config = uvicorn.Config(
         server.app,
         interface="asgi3",
+        http=BoundedHttp,
         ws=CowriteProtocol if server.kind == "direct" else "websockets-sansio",
         ws_max_size=MAX_SIZE,
         ws_ping_interval=None,
