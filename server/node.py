@@ -187,4 +187,4 @@ class Node:
                 for connection in [each for each in self.connections if each.number % PARTS == part]:
                     connection.tick(now)
                 for room in list(islice(self.rooms, part, None, PARTS)):
-                    room.expire()
+                    self.rooms.look_after(room)
