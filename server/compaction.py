@@ -198,7 +198,7 @@ class Compactor:
         return await self._store.replace(document, snapshot, folded=folded, generation=stored.generation)
 
     def close(self) -> None:
-        """End the pool without waiting for a fold under way; idempotent."""
+        """End the pool, a fold under way too; idempotent."""
         self._pool.close()
 
 
