@@ -1,7 +1,8 @@
 """Folds long logs into snapshots, one document at a time: prove, persist, then trim.
 
-With several nodes a document is claimed before it is folded, and the claim renewed until that is done. One
-of them sweeps, and finds what was lost with a node (references/protocol.md, D6–D8, D12, B9).
+When a room asks for that: server/fold_requests.py. With several nodes a document is claimed before it is
+folded, and the claim renewed until that is done. One of them sweeps, and finds what was lost with a node
+(references/protocol.md, D6–D8, D12, B9).
 """
 
 import asyncio
@@ -60,9 +61,9 @@ class Compactor:
         self._swept: dict[str, int] = {}
         """The rows that waited at the latest sweep, by document."""
 
-    def is_due(self, tail: Tail) -> bool:
-        """Whether a log has grown enough to be folded while its room lives."""
-        return tail.rows >= DUE_ROWS or tail.size_bytes >= DUE_BYTES
+    def is_long(self, tail: Tail, times: int = 1) -> bool:
+        """Whether a log is worth a fold though its room lives, or so many ``times`` as long as that."""
+        return tail.rows >= times * DUE_ROWS or tail.size_bytes >= times * DUE_BYTES
 
     def request(self, document: str) -> None:
         """Queue a document; idempotent. One whose fold was refused waits for the next sweep."""
@@ -178,7 +179,7 @@ class Compactor:
             snapshot = Snapshot(folded.update, end, folded.depth)
             if not await self._keep(document, stored, snapshot):
                 return False
-            claim.is_kept = self.is_due(Tail(len(updates), sum(map(len, updates))))
+            claim.is_kept = self.is_long(Tail(len(updates), sum(map(len, updates))))
         if self._bus is not None and (reading.entries or reading.unreadable):
             await self._bus.trim(document, Position(min(end, reading.last)))
         return True
@@ -197,7 +198,7 @@ class Compactor:
         return await self._store.replace(document, snapshot, folded=folded, generation=stored.generation)
 
     def close(self) -> None:
-        """End the pool without waiting for a fold under way; idempotent."""
+        """End the pool, a fold under way too; idempotent."""
         self._pool.close()
 
 

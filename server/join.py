@@ -73,7 +73,9 @@ class JoinCache:
             return [frame]
         update = self._document.diff(state_vector)
         if state_vector == _EMPTY_STATE and len(update) > SMALL_BYTES:
-            self._base = frame_of(self._dialect.encode(SyncUpdate(update)))
+            message = self._dialect.encode(SyncUpdate(update))
+            del update  # Two copies of 4 MB at a time are enough.
+            self._base = frame_of(message)
             return self._base_and_tail(self._base)
         frame = frame_of(self._dialect.encode(SyncStep2(update)))
         if update != EMPTY_UPDATE:

@@ -26,11 +26,14 @@ class Tail:
 
     rows: int = 0
     size_bytes: int = 0
+    grown_at: float = 0.0
+    """When the latest entry came, by the loop's clock."""
 
-    def add(self, update: bytes) -> None:
+    def add(self, update: bytes, now: float) -> None:
         """Count one entry."""
         self.rows += 1
         self.size_bytes += len(update)
+        self.grown_at = now
 
 
 @dataclass(slots=True)
@@ -56,8 +59,9 @@ async def load(store: Store, name: str) -> Loaded:
     except (ProtocolError, DocumentBroken) as error:
         raise DocumentUnreadable(f"{name!r}: {error}") from error
     tail = Tail()
+    now = asyncio.get_running_loop().time()
     for entry in stored.entries:
-        tail.add(entry.update)
+        tail.add(entry.update, now)
     folded = stored.snapshot.position if stored.snapshot else 0
     return Loaded(document, waiting, stored.last_position, tail, folded)
 

@@ -16,6 +16,7 @@ from server.compaction import Compactor
 from server.connection import Connection
 from server.health import LOOK_S
 from server.journal import Acknowledge, Journal
+from server.memory import give_large_blocks_back
 from server.rooms import Rooms
 from server.settings import Settings
 from server.storage import Store
@@ -105,6 +106,7 @@ class Node:
     @asynccontextmanager
     async def run(cls, settings: Settings) -> AsyncIterator["Node"]:
         """Start everything; at the end make everything durable, within ``DRAIN_LIMIT_S``, and stop."""
+        give_large_blocks_back()
         async with AsyncExitStack() as stack:
             bus = await stack.enter_async_context(open_bus(settings, takes_lease=True))
             store = await stack.enter_async_context(open_store(settings))
@@ -187,4 +189,4 @@ class Node:
                 for connection in [each for each in self.connections if each.number % PARTS == part]:
                     connection.tick(now)
                 for room in list(islice(self.rooms, part, None, PARTS)):
-                    room.expire()
+                    self.rooms.look_after(room)

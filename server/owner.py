@@ -20,8 +20,5 @@ class Owner(Protocol):
     def failed(self, room: "Room") -> None:
         """Learn that the room cannot go on: something accepted will neither be logged nor fanned out."""
 
-    def grown(self, room: "Room") -> None:
-        """Learn that ``room.tail`` has grown on disk."""
-
     def presence_changed(self, room: "Room") -> None:
         """Learn that ``room.presence`` has something for the other nodes."""

@@ -177,7 +177,7 @@ class Room:
         # Relayed entries first: they cannot depend on what no other node has seen.
         entries = self._relayed.take()
         for entry in entries:
-            self.tail.add(entry)
+            self.tail.add(entry, self._loop.time())
         self._journal.expect(-self._batch.size_bytes)
         for entry in self._batch.take():
             self._hand_over(entry)
@@ -188,7 +188,7 @@ class Room:
     def _hand_over(self, entry: Update) -> None:
         self._receipts.hand_over()
         self._journal.append(self, entry, is_awaited=self._receipts.are_awaited)
-        self.tail.add(entry)
+        self.tail.add(entry, self._loop.time())
 
     def _frame(self, message: Message) -> Frame:
         return frame_of(self._dialect.encode(message))
@@ -197,7 +197,6 @@ class Room:
         """Learn that ``count`` more entries are durable, and acknowledge them (D1)."""
         for member, payload in self._receipts.stored(count, is_more_coming=bool(self._batch)):
             member.send(self._frame(SyncStatus(payload)))
-        self.owner.grown(self)
 
     async def settle(self) -> None:
         """Wait until everything accepted is durable, or the room was given up."""

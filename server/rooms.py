@@ -15,8 +15,9 @@ from crdt.errors import CloseCode
 from server.bus import BusUnavailable
 from server.cluster import Cluster
 from server.compaction import Compactor
+from server.fold_requests import FoldRequests
 from server.journal import Journal
-from server.loading import Tail, load
+from server.loading import load
 from server.member import PauseReason
 from server.room import Room
 from server.slot import Slot
@@ -48,9 +49,9 @@ class Rooms:
         self._store = store
         self._journal = journal
         self._cluster = cluster
-        self._compactor = compactor
         self._dialect = dialect
         self._errands = Errands(tasks)
+        self._folds = FoldRequests(compactor, self._errands)
         self._grace_s = grace_s
         self._loop = asyncio.get_running_loop()
         self._slots: dict[str, Slot] = {}
@@ -87,6 +88,7 @@ class Rooms:
         """Give back what ``acquire`` returned; the last one starts the grace."""
         if (slot := self._slot_of(room)) is not None:
             self._leave(slot)
+            self._folds.left(room)
 
     def _slot_of(self, room: Room) -> Slot | None:
         """None when the room was given up, whatever came after it."""
@@ -150,8 +152,7 @@ class Rooms:
         del self._slots[slot.name]
         self._leave_cluster(room)
         room.forget()
-        if room.tail.rows:
-            self._compactor.request(slot.name)
+        self._folds.unloaded(room)
 
     async def _settle_to_leave(self, slot: Slot, room: Room) -> None:
         """Wait until nothing is lost with the room (R8): the stream is read once more for that."""
@@ -165,11 +166,10 @@ class Rooms:
             if slot.reloaded is None and (self._cluster is None or self._cluster.is_settled(room)):
                 return
 
-    def grown(self, room: Room) -> None:
-        """Have a long log folded while the room lives."""
-        if self._compactor.is_due(room.tail):
-            room.tail = Tail()
-            self._compactor.request(room.name)
+    def look_after(self, room: Room) -> None:
+        """Do what is due in a room; to be called now and then."""
+        room.expire()
+        self._folds.look(room)
 
     def presence_changed(self, room: Room) -> None:
         """Have the other nodes told."""

@@ -6,7 +6,7 @@ Source: y-websocket 3.1 and y-protocols 1.0 (references/protocol.md, M1–M8).
 from collections.abc import Sequence
 from typing import assert_never
 
-from crdt.encoding import Decoder, encode_var_bytes
+from crdt.encoding import Decoder, encode_var_bytes, encode_var_uint
 from crdt.errors import Malformed
 from crdt.messages import (
     AwarenessQuery,
@@ -55,10 +55,11 @@ class YWebsocket:
     def encode(self, message: Message) -> bytes:
         """Write one message as one frame."""
         match message:
+            # The whole document may be in these two: from left to right it is copied once.
             case SyncUpdate(update):
-                return _UPDATE + encode_var_bytes(update)
+                return _UPDATE + encode_var_uint(len(update)) + update
             case SyncStep2(update):
-                return b"\x00\x01" + encode_var_bytes(update)
+                return b"\x00\x01" + encode_var_uint(len(update)) + update
             case SyncStep1(state_vector):
                 return b"\x00\x00" + encode_var_bytes(state_vector)
             case AwarenessUpdate(update):

@@ -13,9 +13,9 @@ import uvicorn
 from server.app import create_app
 from server.listening import configuration, run
 from server.logs import configure
-from server.parent import when_parent_ends
 from server.settings import Settings
 from server.transport.uvicorn import CowriteProtocol
+from server.workers.parent import when_parent_ends
 from server.workers.passing import Passing
 from server.workers.placement import Placement
 

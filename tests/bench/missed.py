@@ -25,11 +25,6 @@ MISSED: dict[tuple[str, str], str] = {
         " 0.25 ms of handshake and room for each, in Python. Reading the handshake at one go halved it, the"
         " whole document is encoded once for all, and it goes to the socket without a copy of ours."
     ),
-    ("join4", "peak_mb"): (
-        "the server itself has 109 MB at most; a second process folds what was just brought, for some seconds"
-        " and with 90 MB (it had three documents in memory at a time, and now has one), and a third one of 12"
-        " MB watches over that. Folding once, when an import is over, would keep both out of the storm."
-    ),
     ("reconnect", "synced_s"): (
         "starting Python and opening the store takes 0.2 s, half of what the target leaves, and 2,000"
         " handshakes of 0.25 ms each come after it, on one core; the generator needs more than half of"

@@ -18,13 +18,14 @@ from tests.support.server_process import COWRITE, ServerProcess, is_port_free
 
 DOCUMENTS = ("first", "second", "third")
 ENTRIES = 980
-"""Entries in the log of each document: just too few for the server to compact it while it is open."""
-MORE_ENTRIES = 200
+"""Entries in the log of each document: just too few for the server to compact it as soon as it is left."""
+MORE_ENTRIES = 40
 """More than enough for that."""
 COMMAND_KILLS = 4
 SERVER_KILLS = 5
 LATEST_KILL_S = 1.5
 """After the server has started its worker, which needs about half of this to start and to fold."""
+STARTED_LIMIT_S = 10.0
 GONE_LIMIT_S = 20.0
 
 CopyLogs = Callable[[str], Path]
@@ -64,14 +65,15 @@ async def test_server_killed_while_compacting_leaves_nothing_behind(copy_logs: C
     random = Random(seed)
     for kill in range(SERVER_KILLS):
         with ServerProcess(copy_logs(f"server {kill}")) as server:
-            async with RawClient.open(server.ws_url(DOCUMENTS[0])) as client:
-                workers = await _write_until_compaction(server, client)
-                await asyncio.sleep(random.uniform(0, LATEST_KILL_S))
-                await asyncio.to_thread(server.kill)
+            text = await _write_and_leave(server, DOCUMENTS[0])
+            await asyncio.to_thread(poll_blocking, server.children, STARTED_LIMIT_S, "the server compacts")
+            workers = server.children()
+            await asyncio.sleep(random.uniform(0, LATEST_KILL_S))
+            await asyncio.to_thread(server.kill)
             await asyncio.to_thread(_wait_gone, workers)
             assert is_port_free(server.port)
             await asyncio.to_thread(server.start)
-            assert await _read(server, DOCUMENTS[0]) == client.text
+            assert await _read(server, DOCUMENTS[0]) == text
 
 
 async def _write_logs(server: ServerProcess) -> None:
@@ -88,14 +90,13 @@ async def _write_log(server: ServerProcess, document: str) -> None:
             await client.acknowledge()
 
 
-async def _write_until_compaction(server: ServerProcess, client: RawClient) -> list[psutil.Process]:
-    """Write until the server starts to compact, and return the processes that it started for that."""
-    for number in range(ENTRIES, ENTRIES + MORE_ENTRIES):
-        await client.append(f"{number} ")
-        await client.acknowledge()
-        if workers := await asyncio.to_thread(server.children):
-            return workers
-    raise AssertionError("the server did not compact")
+async def _write_and_leave(server: ServerProcess, document: str) -> str:
+    """Make a log long and leave it, for the server to compact; return the text."""
+    async with RawClient.open(server.ws_url(document)) as client:
+        for number in range(ENTRIES, ENTRIES + MORE_ENTRIES):
+            await client.append(f"{number} ")
+            await client.acknowledge()
+    return client.text
 
 
 async def _read(server: ServerProcess, document: str) -> str:

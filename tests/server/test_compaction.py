@@ -94,9 +94,9 @@ async def test_a_document_is_folded_when_it_is_unloaded(start: Start) -> None:
 
 def test_a_log_is_long_at_1000_rows_or_a_megabyte() -> None:
     compactor = Compactor(MemoryStore())
-    assert compactor.is_due(Tail(rows=1_000))
-    assert compactor.is_due(Tail(size_bytes=2**20))
-    assert not compactor.is_due(Tail(rows=999, size_bytes=2**20 - 1))
+    assert compactor.is_long(Tail(rows=1_000))
+    assert compactor.is_long(Tail(size_bytes=2**20))
+    assert not compactor.is_long(Tail(rows=999, size_bytes=2**20 - 1))
 
 
 async def test_a_server_that_folds_nothing_queues_nothing(start: Start) -> None:
@@ -115,6 +115,8 @@ async def test_a_document_in_use_is_folded_when_its_log_is_long(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("server.compaction.DUE_ROWS", 50)
+    monkeypatch.setattr("server.fold_requests.QUIET_S", 0.0)
+    monkeypatch.setattr("server.node.TICK_S", 0.001)
     store = MemoryStore()
     server = start(store)
     async with server.peer("d") as peer, server.peer("d") as reader:

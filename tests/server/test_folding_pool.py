@@ -1,5 +1,6 @@
 """The process that folds: there when it is needed, and gone when it would only keep memory."""
 
+import time
 from contextlib import suppress
 
 import psutil
@@ -31,3 +32,13 @@ async def test_a_process_that_has_folded_a_large_document_is_replaced_by_the_nex
     finally:
         pool.close()
     await until(lambda: set(folding_processes()) <= set(before), "all ended")
+
+
+async def test_a_server_that_stops_does_not_wait_for_the_end_of_a_fold() -> None:
+    before = folding_processes()
+    pool = FoldingPool()
+    under_way = pool._running().submit(time.sleep, 600)
+    await until(lambda: under_way.running() and set(folding_processes()) > set(before), "under way")
+    pool.close()
+    await until(lambda: set(folding_processes()) <= set(before), "ended")
+    await until(under_way.done, "given up")

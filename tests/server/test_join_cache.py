@@ -166,3 +166,16 @@ def test_the_same_question_is_answered_once_until_the_next_edit() -> None:
     for part in document.intake(update_of("y")).run():
         cache.extend(part)
     assert cache.answer(other, 0.0)[0] is not answer
+
+
+def test_a_large_document_is_there_twice_at_most_while_it_is_framed() -> None:
+    document = Document()
+    cache = JoinCache(document, DIALECT)
+    document.intake(update_of("x" * 4_000_000)).run()
+    tracemalloc.start()
+    try:
+        frames = cache.answer(EMPTY, 0.0)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 2.1 * sum(map(len, frames))
