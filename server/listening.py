@@ -1,7 +1,6 @@
 """uvicorn, as this server runs it."""
 
 import signal
-import sys
 from socket import socket
 
 import uvicorn
@@ -11,7 +10,7 @@ from server.settings import Settings
 from server.transport.http import BoundedHttp
 from server.transport.uvicorn import CowriteProtocol
 
-__all__ = ["configuration", "run"]
+__all__ = ["GRACEFUL_S", "configuration", "run"]
 
 GRACEFUL_S = 10
 """How long a stopping server waits for clients to answer the close frame."""
@@ -23,7 +22,7 @@ def configuration(settings: Settings, app: Starlette) -> uvicorn.Config:
         app,
         host=settings.host,
         port=settings.port,
-        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        loop="uvloop",
         http=BoundedHttp,
         ws=CowriteProtocol,
         ws_max_size=settings.max_message_bytes,

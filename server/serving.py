@@ -3,7 +3,7 @@
 import asyncio
 import ipaddress
 import logging
-from socket import socket
+from socket import AF_INET, AF_INET6, create_server, socket
 
 import uvicorn
 
@@ -24,16 +24,22 @@ def serve(settings: Settings) -> int:
         logger.warning("listening on %s: anybody who reaches it can read and edit everything", settings.host)
     # Fails in one sentence, where uvicorn would print a traceback.
     asyncio.run(_try_parts(settings))
-    config = configuration(settings, create_app(settings))
+    return _serve_alone(settings) if settings.workers == 1 else _serve_with_workers(settings)
+
+
+def _serve_alone(settings: Settings) -> int:
     try:
-        if settings.workers == 1:
-            return run(_Server(config))
-        with config.bind_socket() as listener:
-            logger.info("serving on %s with %d processes", _url_of(listener), settings.workers)
-            return Supervisor(settings, listener).run()
+        return run(_Server(configuration(settings, create_app(settings))))
     except SystemExit:
         # uvicorn could not listen, and has said why.
         return 1
+
+
+def _serve_with_workers(settings: Settings) -> int:
+    family = AF_INET6 if ":" in settings.host else AF_INET
+    with create_server((settings.host, settings.port), family=family) as listener:
+        logger.info("serving on %s with %d processes", _url_of(listener), settings.workers)
+        return Supervisor(settings, listener).run()
 
 
 class _Server(uvicorn.Server):

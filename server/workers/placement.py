@@ -6,14 +6,15 @@ wherever a client is served, it sees the same. So the table needs no lock; a rac
 
 import time
 from collections.abc import Callable
-from ctypes import Array, c_double, c_uint32
+from ctypes import Array, c_bool, c_double, c_uint32
 from multiprocessing.context import BaseContext
 from zlib import crc32
 
 __all__ = ["STALE_S", "Placement"]
 
 BUCKETS = 4_096
-"""Documents are placed by the hash of their path, many to a place."""
+"""Documents are placed by the hash of their names, many to a place. A place keeps its process, whoever comes
+and goes, until that is much fuller than another one, or gone."""
 STALE_S = 2.0
 """A process that has not reported for so long gets no connections: it hangs, or it is gone."""
 SLACK_SHARE = 1.25
@@ -37,36 +38,40 @@ class Placement:
         """The number of the process that has a bucket, and one; 0 where none has it."""
         self._loads: Array[c_uint32] = context.RawArray(c_uint32, workers)
         self._reported_at: Array[c_double] = context.RawArray(c_double, workers)
-        """When each process has reported; 0 where it takes no connections."""
+        self._are_open: Array[c_bool] = context.RawArray(c_bool, workers)
+        """Whether each process takes connections."""
 
     def report(self, worker: int, connections: int) -> None:
         """Say that a process takes connections, and how many it has."""
         self._loads[worker] = connections
         self._reported_at[worker] = self._clock()
+        self._are_open[worker] = True
 
     def retire(self, worker: int) -> None:
         """Say that a process takes none from now on; idempotent."""
-        self._reported_at[worker] = 0.0
+        self._are_open[worker] = False
 
     @property
     def takes_any(self) -> bool:
         """Whether any process takes connections."""
-        return any(self._reported_at)
+        return any(self._are_open)
 
     def silence_s(self, worker: int) -> float:
-        """Return since when a process has not reported; 0 for one that takes no connections."""
-        reported_at = self._reported_at[worker]
-        return self._clock() - reported_at if reported_at else 0.0
+        """Return for how long a process has not reported; for ever, where it never has."""
+        return self._clock() - self._reported_at[worker]
 
-    def place(self, path: bytes, here: int) -> int:
-        """Return which process is to serve what is under ``path``, and have it stay there.
+    def place(self, document: bytes, here: int) -> int:
+        """Return which process is to serve a document, and have it stay there.
 
         ``here`` is the process that asks: it takes what nobody else can.
         """
-        bucket = crc32(path) % BUCKETS
-        now = self._clock()
-        living = [number for number, at in enumerate(self._reported_at) if at and now - at < STALE_S]
-        emptiest = min(living, key=lambda number: (self._loads[number], number != here), default=here)
+        bucket = crc32(document) % BUCKETS
+        living = [
+            worker
+            for worker, is_open in enumerate(self._are_open)
+            if is_open and self.silence_s(worker) < STALE_S
+        ]
+        emptiest = min(living, key=lambda worker: (self._loads[worker], worker != here), default=here)
         owner = self._owners[bucket] - 1
         limit = SLACK_SHARE * self._loads[emptiest] + SLACK_CONNECTIONS
         if owner not in living or self._loads[owner] > limit:

@@ -6,10 +6,15 @@ uvicorn's own supervisor gives its processes no number, and they no way to tell 
 import logging
 import signal
 import time
-from multiprocessing import Pipe, get_context
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context, resource_tracker
+from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
-from socket import socket
+from socket import socket, socketpair
 
+from server.listening import GRACEFUL_S
+from server.node import DRAIN_LIMIT_S
 from server.settings import Settings
 from server.workers.passing import Passing
 from server.workers.placement import Placement
@@ -21,13 +26,26 @@ logger = logging.getLogger("cowrite.workers")
 
 LOOK_S = 1.0
 """Between two looks, and between two attempts to start a process."""
-HUNG_S = 30.0
-"""A process whose event loop has stood still for so long is killed; its clients come back to another one."""
+STOP_LIMIT_S = GRACEFUL_S + DRAIN_LIMIT_S + 5.0
+"""What stops for longer is killed."""
+HUNG_S = STOP_LIMIT_S + 10.0
+"""A process that has not reported for so long is killed: one that stops by itself does not report."""
 
-STARTUP_FAILED = 3
-"""How uvicorn ends a process that could not start."""
-STORED_ALL = (0, -signal.SIGINT, -signal.SIGTERM)
+STORED_ALL = (0, -signal.SIGTERM)
 """How a process ends that has stored everything; by the signal itself before it has begun to serve."""
+
+
+@dataclass(slots=True)
+class _Post:
+    """The place of one process, which others take after it."""
+
+    number: int
+    process: SpawnProcess | None = None
+    started_at: float = 0.0
+
+    @property
+    def is_manned(self) -> bool:
+        return self.process is not None and self.process.exitcode is None
 
 
 class Supervisor:
@@ -40,51 +58,97 @@ class Supervisor:
         self._context = get_context("spawn")
         self._placement = Placement(self._context, settings.workers)
         self._passing = Passing(settings.workers)
-        self._workers: list[SpawnProcess] = []
+        self._posts = [_Post(number) for number in range(settings.workers)]
+        self._has_served = False
         self._looked_at = 0.0
+        self._signals, self._wakeup = socketpair()
+        """The signals that have come, a byte each, written by the interpreter in their order."""
 
     def run(self) -> int:
         """Run them until a signal; return 0 when all have ended and stored everything, 1 otherwise."""
-        stopped, stop = Pipe(duplex=False)
         for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, lambda *_: stop.send(None))
+            signal.signal(signum, lambda *_: None)
+        self._wakeup.setblocking(False)
+        signal.set_wakeup_fd(self._wakeup.fileno())
+        # It unblocks SIGINT when it starts, and _man would be the one to start it.
+        resource_tracker.ensure_running()
+        is_well = True
         try:
-            self._workers += map(self._start, range(self._settings.workers))
-            while not stopped.poll(LOOK_S):
-                if not self._look():
-                    return 1
+            while is_well and self._next_signal() is None:
+                is_well = self._look()
+                self._wait([post.process for post in self._posts if post.process and post.is_manned], LOOK_S)
         finally:
-            self._end()
-        return 0 if all(worker.exitcode in STORED_ALL for worker in self._workers) else 1
-
-    def _start(self, number: int) -> SpawnProcess:
-        arguments = self._settings, self._listener, number, self._placement, self._passing
-        worker = self._context.Process(target=work, args=arguments)
-        worker.start()
-        return worker
+            has_stored_all = self._end()
+        return 0 if is_well and has_stored_all else 1
 
     def _look(self) -> bool:
-        """Put another process in the place of one that died or hangs; False where none can start."""
+        """Fill the posts of those that died or hang; False where nobody could ever start."""
         now = time.monotonic()
         has_slept = now - self._looked_at > LOOK_S + HUNG_S / 2  # and so have they
         self._looked_at = now
-        for number, worker in enumerate(self._workers):
-            if self._placement.silence_s(number) > HUNG_S and not has_slept:
-                logger.error("process %d hangs", worker.pid)
-                worker.kill()
-                worker.join()
-            if worker.exitcode is None:
+        self._has_served = self._has_served or self._placement.takes_any
+        for post in self._posts:
+            if post.process is not None and post.is_manned:
+                silence_s = min(now - post.started_at, self._placement.silence_s(post.number))
+                if silence_s > HUNG_S and not has_slept:
+                    logger.error("process %d hangs", post.process.pid)
+                    post.process.kill()
+                    post.process.join()
+            if post.is_manned or now - post.started_at < LOOK_S:
                 continue
-            self._placement.retire(number)
-            if worker.exitcode == STARTUP_FAILED and not self._placement.takes_any:
-                return False
-            logger.error("process %d ended with %d; another takes its place", worker.pid, worker.exitcode)
-            self._workers[number] = self._start(number)
+            if post.process is not None:
+                logger.error("process %d ended with %d", post.process.pid, post.process.exitcode)
+                if not self._has_served:
+                    return False
+            self._man(post)
         return True
 
-    def _end(self) -> None:
-        for worker in self._workers:
-            worker.terminate()
-        for worker in self._workers:
-            worker.join()
+    def _man(self, post: _Post) -> None:
+        self._placement.retire(post.number)
+        post.started_at = time.monotonic()
+        arguments = self._settings, self._listener, post.number, self._placement, self._passing
+        process = self._context.Process(target=work, args=arguments)
+        # Ctrl-C reaches all processes of a terminal, and is for this one alone: to the others, who hear from
+        # it, it would be the second signal, at which uvicorn ends without storing anything.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+            post.process = process
+        except OSError as error:
+            logger.error("cannot start a process: %s", error)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+    def _end(self) -> bool:
+        """End all, and tell whether they have stored everything."""
+        logger.info("stopping %d processes", len(self._posts))
+        self._listener.close()
+        processes = [post.process for post in self._posts if post.process]
+        for process in processes:
+            process.terminate()
+        for process in self._wait_until_ended(processes):
+            logger.critical("process %d does not stop", process.pid)
+            process.kill()
+            process.join()
         self._passing.close()
+        return all(process.exitcode in STORED_ALL for process in processes)
+
+    def _wait_until_ended(self, processes: Sequence[SpawnProcess]) -> Sequence[SpawnProcess]:
+        """Return those that still live when time is up, or somebody is impatient.
+
+        That is a SIGINT after the first signal, as with uvicorn: who sends both sends SIGTERM last.
+        """
+        deadline = time.monotonic() + STOP_LIMIT_S
+        while living := [process for process in processes if process.exitcode is None]:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or self._next_signal() == signal.SIGINT:
+                break
+            self._wait(living, left_s)
+        return living
+
+    def _wait(self, processes: Sequence[SpawnProcess], limit_s: float) -> None:
+        """Wait for a signal, or until one of the processes ends."""
+        wait([self._signals, *(process.sentinel for process in processes)], limit_s)
+
+    def _next_signal(self) -> int | None:
+        return self._signals.recv(1)[0] if wait([self._signals], 0) else None

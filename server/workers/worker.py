@@ -7,6 +7,7 @@ import signal
 import sys
 from functools import partial
 from socket import socket
+from urllib.parse import unquote_to_bytes
 
 import uvicorn
 
@@ -62,13 +63,13 @@ class _Worker(uvicorn.Server):
         self._passing.stop_listening(self._number)
         await super().shutdown(sockets)
 
-    def _report(self) -> None:
+    def _report(self, leave_out: int = 0) -> None:
         if not self.should_exit:
-            self._placement.report(self._number, len(self.server_state.connections))
+            self._placement.report(self._number, len(self.server_state.connections) - leave_out)
 
     def _pass_on(self, tcp: asyncio.Transport, path: bytes, request: bytes) -> bool:
-        self._report()
-        worker = self._placement.place(path, here=self._number)
+        self._report(leave_out=1)  # the one that is to be placed
+        worker = self._placement.place(unquote_to_bytes(path), here=self._number)
         is_passed = worker != self._number and self._passing.pass_on(worker, tcp, request)
         self._placement.add(worker if is_passed else self._number)
         return is_passed
@@ -84,5 +85,8 @@ class _Worker(uvicorn.Server):
             await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection)
         except OSError:
             connection.close()  # which the client has done already
+            return
+        if self.should_exit:
+            protocol.shutdown()
         else:
             protocol.data_received(request)

@@ -1,6 +1,7 @@
 """Processes beside each other: how several on one port end, and who of them is a node to the others."""
 
 import asyncio
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,24 +13,24 @@ from server.cli import _work_until_stopped
 from server.serving import _try_parts
 from server.settings import Settings
 from tests.server.support import Peer, until
-from tests.support.polling import poll
+from tests.support.polling import poll, poll_blocking
 from tests.support.redis_server import RedisServer
 from tests.support.server_process import ServerProcess
 from tests.support.workers import serving, wait_for_workers
 
 IMPATIENT = "from server import node\nnode.DRAIN_LIMIT_S = 1.0\n"
 WATCHFUL = "from server.workers import supervisor\nsupervisor.HUNG_S = 3.0\n"
+BRIEF = "from server.workers import supervisor\nsupervisor.STOP_LIMIT_S = 2.0\n"
 BROKEN = "from server.node import Node\nNode.run = None\n"
 """Run by every Python process that is started with one of them on its path."""
+
+PATIENCE_S = 30.0
 
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
     with RedisServer(tmp_path / "redis") as server:
         yield server
-
-
-PATIENCE_S = 30.0
 
 
 def altered_server(alteration: str, redis: RedisServer, folder: Path) -> ServerProcess:
@@ -107,6 +108,53 @@ async def test_a_process_that_hangs_is_replaced(redis: RedisServer, tmp_path: Pa
         assert not psutil.pid_exists(hanging)
         for peer in (before, *coming):
             await peer.abort()
+
+
+async def test_a_process_that_does_not_stop_is_killed(redis: RedisServer, tmp_path: Path) -> None:
+    """What it had may not be stored: the exit code says so."""
+    with altered_server(BRIEF, redis, tmp_path) as server:
+        await asyncio.to_thread(wait_for_workers, server, 2)
+        peer = Peer(server.ws_url("d"))
+        await peer.connect()
+        await peer.synced()
+        [hanging] = await asyncio.to_thread(serving, server)
+        psutil.Process(hanging).suspend()
+        assert await asyncio.to_thread(server.stop) == 1
+        assert f"process {hanging} does not stop" in server.log.read_text()
+        assert not psutil.pid_exists(hanging)
+        await peer.abort()
+
+
+async def test_a_second_ctrl_c_waits_for_nobody(redis: RedisServer, tmp_path: Path) -> None:
+    with altered_server("", redis, tmp_path) as server:
+        await asyncio.to_thread(wait_for_workers, server, 2)
+        workers = [child for child in server.children() if "spawn_main" in " ".join(child.cmdline())]
+        for worker in workers:
+            worker.suspend()
+        parent = psutil.Process(server.pid)
+        parent.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(
+            poll_blocking, lambda: "stopping" in server.log.read_text(), PATIENCE_S, "it stops"
+        )
+        parent.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(server.stop) == 1
+        assert not any(worker.is_running() for worker in workers)
+
+
+async def test_ctrl_c_is_for_the_parent(redis: RedisServer, tmp_path: Path) -> None:
+    """A terminal sends it to every process: for a process that stops it would be the second one."""
+    with altered_server("", redis, tmp_path) as server:
+        await asyncio.to_thread(wait_for_workers, server, 2)
+        for child in server.children():
+            child.send_signal(signal.SIGINT)
+        peer = Peer(server.ws_url("d"))
+        await peer.connect()
+        await peer.append("kept")
+        await peer.acknowledge()
+        for process in [*server.children(), psutil.Process(server.pid)]:
+            process.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(server.stop) == 0
+        await peer.abort()
 
 
 def test_processes_that_cannot_start_end_all(redis: RedisServer, tmp_path: Path) -> None:
