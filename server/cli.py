@@ -13,6 +13,7 @@ from importlib.metadata import version
 from crdt.errors import CowriteError
 from server.compaction import Compactor
 from server.logs import configure
+from server.memory import give_large_blocks_back
 from server.node import open_bus, open_store
 from server.serving import serve
 from server.settings import Settings, SettingsError, add_options, read_settings
@@ -98,6 +99,7 @@ async def _work_until_stopped(settings: Settings) -> None:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    give_large_blocks_back()
     async with open_bus(settings, takes_lease=False) as bus, open_store(settings) as store:
         compactor = Compactor(store, bus, sweep_s=settings.sweep_s)
         try:

@@ -15,7 +15,7 @@ from math import inf
 from crdt.errors import CowriteError
 from server.bus import Bus, BusUnavailable, Position, Reading
 from server.fold_claims import Claim, claimed
-from server.folding_pool import FoldingPool
+from server.folding_process import FoldingProcess
 from server.loading import Tail
 from server.storage import Snapshot, Store, Stored, StoreUnavailable
 
@@ -23,8 +23,8 @@ __all__ = ["Compactor"]
 
 logger = logging.getLogger("cowrite.compaction")
 
-DUE_ROWS = 1_000
-DUE_BYTES = 2**20
+LONG_ROWS = 1_000
+LONG_BYTES = 2**20
 RETRY_S, RETRY_MAX_S = 5.0, 60.0
 SWEEP_SPARE_S = 1.0
 """How long a sweep may take beyond the time between two of them."""
@@ -49,8 +49,9 @@ class Compactor:
         self._store = store
         self._bus = bus
         self._sweep_s = sweep_s
-        self._is_idle = is_idle
-        self._pool = FoldingPool(executor)
+        self.takes_requests = not is_idle
+        """Whether ``request`` does anything; no more after ``finish``."""
+        self._folding = FoldingProcess(executor)
         self._due: dict[str, None] = {}
         self._postponed: dict[str, None] = {}
         """What could not be reached, until it is due again."""
@@ -61,15 +62,21 @@ class Compactor:
         self._swept: dict[str, int] = {}
         """The rows that waited at the latest sweep, by document."""
 
-    def is_long(self, tail: Tail, times: int = 1) -> bool:
-        """Whether a log is worth a fold though its room lives, or so many ``times`` as long as that."""
-        return tail.rows >= times * DUE_ROWS or tail.size_bytes >= times * DUE_BYTES
+    def is_long(self, tail: Tail, factor: int = 1) -> bool:
+        """Whether a log is worth a fold though its room lives; ``factor`` asks for a longer one."""
+        return tail.rows >= factor * LONG_ROWS or tail.size_bytes >= factor * LONG_BYTES
 
     def request(self, document: str) -> None:
         """Queue a document; idempotent. One whose fold was refused waits for the next sweep."""
-        if document not in self._refused and not self._is_idle:
+        if document not in self._refused and self.takes_requests:
             self._due[document] = None
             self._arrival.set()
+
+    def finish(self) -> None:
+        """Begin no fold any more: the server is about to stop. Idempotent."""
+        self.takes_requests = False
+        self._due.clear()
+        self._postponed.clear()
 
     async def run(self) -> None:
         """Fold for ever; cancel it at any time, nothing is lost."""
@@ -120,7 +127,7 @@ class Compactor:
         # What was refused may do by now: what it lacked has come, or the folding process lives again.
         self._refused.clear()
         for document, rows in waiting.items():
-            if rows >= DUE_ROWS or self._swept.get(document) == rows:
+            if rows >= LONG_ROWS or self._swept.get(document) == rows:
                 self.request(document)
         self._swept = waiting
 
@@ -175,7 +182,7 @@ class Compactor:
         end = _end_of(stored, reading)
         updates = _updates_of(stored, reading)
         if updates:
-            folded = await self._pool.fold(stored.snapshot, updates)
+            folded = await self._folding.fold(stored.snapshot, updates)
             snapshot = Snapshot(folded.update, end, folded.depth)
             if not await self._keep(document, stored, snapshot):
                 return False
@@ -198,8 +205,8 @@ class Compactor:
         return await self._store.replace(document, snapshot, folded=folded, generation=stored.generation)
 
     def close(self) -> None:
-        """End the pool, a fold under way too; idempotent."""
-        self._pool.close()
+        """End the folding process, in the middle of a fold too; idempotent."""
+        self._folding.close()
 
 
 def _updates_of(stored: Stored, reading: Reading) -> Sequence[bytes]:

@@ -77,8 +77,11 @@ class JoinCache:
             del update  # Two copies of 4 MB at a time are enough.
             self._base = frame_of(message)
             return self._base_and_tail(self._base)
-        frame = frame_of(self._dialect.encode(SyncStep2(update)))
-        if update != EMPTY_UPDATE:
+        is_empty = update == EMPTY_UPDATE
+        message = self._dialect.encode(SyncStep2(update))
+        del update
+        frame = frame_of(message)
+        if not is_empty:
             # Else it is as soon made as found, and 500 bytes for each document that nobody has written.
             self._keep_diff(state_vector, frame)
         return [frame]

@@ -10,14 +10,26 @@ from server.settings import Settings
 from server.transport.http import BoundedHttp
 from server.transport.uvicorn import CowriteProtocol
 
-__all__ = ["GRACEFUL_S", "configuration", "run"]
+__all__ = ["GRACEFUL_S", "Server", "run"]
 
 GRACEFUL_S = 10
 """How long a stopping server waits for clients to answer the close frame."""
 
 
-def configuration(settings: Settings, app: Starlette) -> uvicorn.Config:
-    """Return what uvicorn is to do."""
+class Server(uvicorn.Server):
+    """Serves ``app``; the node learns that it stops before the clients do, who leave then."""
+
+    def __init__(self, settings: Settings, app: Starlette) -> None:
+        super().__init__(_configuration(settings, app))
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Stop."""
+        self._app.state.node.begin_to_stop()
+        await super().shutdown(sockets)
+
+
+def _configuration(settings: Settings, app: Starlette) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         host=settings.host,

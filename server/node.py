@@ -166,8 +166,13 @@ class Node:
             troubles.append("too much waits to be stored")
         return troubles
 
-    async def _drain(self) -> None:
+    def begin_to_stop(self) -> None:
+        """Let nobody in, and begin no fold; to be called before the clients are told. Idempotent."""
         self.is_draining = True
+        self.compactor.finish()
+
+    async def _drain(self) -> None:
+        self.begin_to_stop()
         try:
             async with asyncio.timeout(DRAIN_LIMIT_S):
                 while any(connection.is_leaving for connection in self.connections):

@@ -51,7 +51,7 @@ class Rooms:
         self._cluster = cluster
         self._dialect = dialect
         self._errands = Errands(tasks)
-        self._folds = FoldRequests(compactor, self._errands)
+        self._folds = FoldRequests(compactor, journal, self._errands)
         self._grace_s = grace_s
         self._loop = asyncio.get_running_loop()
         self._slots: dict[str, Slot] = {}

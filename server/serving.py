@@ -5,10 +5,8 @@ import ipaddress
 import logging
 from socket import AF_INET, AF_INET6, create_server, socket
 
-import uvicorn
-
 from server.app import create_app
-from server.listening import configuration, run
+from server.listening import Server, run
 from server.node import open_bus, open_store
 from server.settings import Settings
 from server.workers.supervisor import Supervisor
@@ -29,7 +27,7 @@ def serve(settings: Settings) -> int:
 
 def _serve_alone(settings: Settings) -> int:
     try:
-        return run(_Server(configuration(settings, create_app(settings))))
+        return run(_Server(settings, create_app(settings)))
     except SystemExit:
         # uvicorn could not listen, and has said why.
         return 1
@@ -42,7 +40,7 @@ def _serve_with_workers(settings: Settings) -> int:
         return Supervisor(settings, listener).run()
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """Says where it listens once it does: port 0 is whatever is free."""
 
     async def startup(self, sockets: list[socket] | None = None) -> None:

@@ -8,7 +8,6 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from socket import socket, socketpair
@@ -16,6 +15,7 @@ from socket import socket, socketpair
 from server.listening import GRACEFUL_S
 from server.node import DRAIN_LIMIT_S
 from server.settings import Settings
+from server.spawning import SPAWN, deaf_to_ctrl_c
 from server.workers.passing import Passing
 from server.workers.placement import Placement
 from server.workers.worker import work
@@ -54,9 +54,7 @@ class Supervisor:
     def __init__(self, settings: Settings, listener: socket) -> None:
         self._settings = settings
         self._listener = listener
-        # Spawned, not forked: no process has what another one opened.
-        self._context = get_context("spawn")
-        self._placement = Placement(self._context, settings.workers)
+        self._placement = Placement(SPAWN, settings.workers)
         self._passing = Passing(settings.workers)
         self._posts = [_Post(number) for number in range(settings.workers)]
         self._has_served = False
@@ -70,8 +68,6 @@ class Supervisor:
             signal.signal(signum, lambda *_: None)
         self._wakeup.setblocking(False)
         signal.set_wakeup_fd(self._wakeup.fileno())
-        # It unblocks SIGINT when it starts, and _man would be the one to start it.
-        resource_tracker.ensure_running()
         is_well = True
         try:
             while is_well and self._next_signal() is None:
@@ -107,17 +103,14 @@ class Supervisor:
         self._placement.retire(post.number)
         post.started_at = time.monotonic()
         arguments = self._settings, self._listener, post.number, self._placement, self._passing
-        process = self._context.Process(target=work, args=arguments)
-        # Ctrl-C reaches all processes of a terminal, and is for this one alone: to the others, who hear from
-        # it, it would be the second signal, at which uvicorn ends without storing anything.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        process = SPAWN.Process(target=work, args=arguments)
         try:
-            process.start()
+            # After the SIGTERM it would be the second signal, at which uvicorn ends and stores nothing.
+            with deaf_to_ctrl_c():
+                process.start()
             post.process = process
         except OSError as error:
             logger.error("cannot start a process: %s", error)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def _end(self) -> bool:
         """End all, and tell whether they have stored everything."""

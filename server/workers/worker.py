@@ -9,10 +9,8 @@ from functools import partial
 from socket import socket
 from urllib.parse import unquote_to_bytes
 
-import uvicorn
-
 from server.app import create_app
-from server.listening import configuration, run
+from server.listening import Server, run
 from server.logs import configure
 from server.settings import Settings
 from server.transport.uvicorn import CowriteProtocol
@@ -32,14 +30,13 @@ def work(settings: Settings, listener: socket, number: int, placement: Placement
     sys.exit(run(_Worker(settings, number, placement, passing), [listener]))
 
 
-class _Worker(uvicorn.Server):
+class _Worker(Server):
     """Takes what others pass on, from when it serves until it stops."""
 
     def __init__(self, settings: Settings, number: int, placement: Placement, passing: Passing) -> None:
-        config = configuration(settings, create_app(settings))
+        super().__init__(settings, create_app(settings))
         # A class to uvicorn, which only calls it.
-        config.ws = partial(CowriteProtocol, pass_on=self._pass_on)  # type: ignore[assignment]
-        super().__init__(config)
+        self.config.ws = partial(CowriteProtocol, pass_on=self._pass_on)  # type: ignore[assignment]
         self._number = number
         self._placement = placement
         self._passing = passing

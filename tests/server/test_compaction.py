@@ -114,7 +114,7 @@ async def test_a_server_that_folds_nothing_queues_nothing(start: Start) -> None:
 async def test_a_document_in_use_is_folded_when_its_log_is_long(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.compaction.DUE_ROWS", 50)
+    monkeypatch.setattr("server.compaction.LONG_ROWS", 50)
     monkeypatch.setattr("server.fold_requests.QUIET_S", 0.0)
     monkeypatch.setattr("server.node.TICK_S", 0.001)
     store = MemoryStore()

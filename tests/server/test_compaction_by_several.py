@@ -72,7 +72,7 @@ async def test_B9_a_long_log_that_one_node_has_folded_is_not_folded_again_by_the
     monkeypatch: pytest.MonkeyPatch, *, is_long: bool
 ) -> None:
     """All nodes that have the document open count the same entries, and ask at once."""
-    monkeypatch.setattr("server.compaction.DUE_ROWS", 5 if is_long else 6)
+    monkeypatch.setattr("server.compaction.LONG_ROWS", 5 if is_long else 6)
     clock, store = Clock(), MemoryStore()
     streams = MemoryStreams(clock)
     buses = [MemoryBus(streams, node=name) for name in ("one", "two")]

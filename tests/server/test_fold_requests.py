@@ -109,6 +109,8 @@ async def test_a_log_that_was_long_when_it_was_loaded_rests_first_too() -> None:
         parts.compactor._due.clear()
         await parts.join("d")
         [(_, room)] = parts.members
+        assert room.tail.grown_at > 0.0
+        room.tail.grown_at = now()
         parts.rooms.look_after(room)
         assert requested(parts) == []
         room.tail.grown_at -= QUIET_S
@@ -144,6 +146,41 @@ async def test_what_somebody_leaves_is_not_folded_while_others_are_there() -> No
         assert requested(parts) == []
 
 
+async def test_a_log_that_is_not_stored_is_not_folded() -> None:
+    """What would be folded is not there yet: the request would be lost, and the count of what came."""
+    store = FaultyStore()
+    async with running_parts(store) as parts:
+        writer, _ = await parts.join("d")
+        store.fail()
+        await write_long(writer)
+        room = writer.room
+        await until(lambda: parts.journal.trouble is not None, "in trouble")
+        room.tail.grown_at -= QUIET_S
+        parts.rooms.look_after(room)
+        assert requested(parts) == []
+        store.error = None
+        await until(lambda: parts.journal.trouble is None, "stored")
+        parts.rooms.look_after(room)
+        assert requested(parts) == ["d"]
+
+
+async def test_who_comes_and_goes_has_one_fold_wait() -> None:
+    store = FaultyStore()
+    async with running_parts(store, grace_s=STAYS_S) as parts:
+        writer, _ = await parts.join("d")
+        store.may_append.clear()
+        await write_long(writer)
+        parts.leave(writer)
+        before = len(asyncio.all_tasks())
+        for _ in range(5):
+            visitor, _ = await parts.join("d")
+            parts.leave(visitor)
+        await turns()
+        assert len(asyncio.all_tasks()) == before
+        store.may_append.set()
+        await until(lambda: requested(parts) == ["d"], "requested")
+
+
 async def test_who_comes_back_before_it_is_stored_has_the_fold_wait() -> None:
     store = FaultyStore()
     async with running_parts(store, grace_s=STAYS_S) as parts:
@@ -162,7 +199,7 @@ async def test_who_comes_back_before_it_is_stored_has_the_fold_wait() -> None:
 async def test_a_server_that_stops_before_a_fold_leaves_the_whole_log(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.compaction.DUE_ROWS", 5)
+    monkeypatch.setattr("server.compaction.LONG_ROWS", 5)
     store = MemoryStore()
     server = start(store)
     async with server.peer("d") as peer:
@@ -172,6 +209,7 @@ async def test_a_server_that_stops_before_a_fold_leaves_the_whole_log(
         assert (await store.load("d")).snapshot is None
         await asyncio.to_thread(server.stop)
         text = peer.shown
+    assert (await store.load("d")).snapshot is None, "who leaves because the server stops asks for no fold"
     monkeypatch.setattr("server.fold_requests.QUIET_S", 0.0)
     monkeypatch.setattr("server.node.TICK_S", 0.001)
     after = start(store)
