@@ -72,15 +72,14 @@ class JoinCache:
         if frame is not None:
             return [frame]
         update = self._document.diff(state_vector)
-        if state_vector == _EMPTY_STATE and len(update) > SMALL_BYTES:
-            message = self._dialect.encode(SyncUpdate(update))
-            del update  # Two copies of 4 MB at a time are enough.
-            self._base = frame_of(message)
-            return self._base_and_tail(self._base)
+        is_base = state_vector == _EMPTY_STATE and len(update) > SMALL_BYTES
         is_empty = update == EMPTY_UPDATE
-        message = self._dialect.encode(SyncStep2(update))
-        del update
+        message = self._dialect.encode(SyncUpdate(update) if is_base else SyncStep2(update))
+        del update  # Two copies of 4 MB at a time are enough.
         frame = frame_of(message)
+        if is_base:
+            self._base = frame
+            return self._base_and_tail(frame)
         if not is_empty:
             # Else it is as soon made as found, and 500 bytes for each document that nobody has written.
             self._keep_diff(state_vector, frame)

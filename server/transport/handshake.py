@@ -15,7 +15,7 @@ from websockets.utils import accept_key
 
 from server.transport.parser import Parser
 
-__all__ = ["Header", "Opening", "Refusal", "read_opening"]
+__all__ = ["Header", "Opening", "Refusal", "closing_response", "read_opening"]
 
 Header: TypeAlias = tuple[bytes, bytes]
 
@@ -25,7 +25,6 @@ _SHORT_BYTES = 8_190
 _BODY = {b"content-length", b"transfer-encoding"}
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 
-_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 
 
@@ -61,6 +60,11 @@ class Refusal:
     """A request that may not be accepted."""
 
     response: bytes
+
+
+def closing_response(status: bytes) -> bytes:
+    """Return a response with which a connection ends: its status, and nothing else."""
+    return b"HTTP/1.1 %b\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % status
 
 
 def read_opening(request: bytes) -> Opening | Refusal:
@@ -110,4 +114,4 @@ def _read_with_library(request: bytes) -> Opening | Refusal:
         ]
         return Opening(*_split(event.path.encode()), headers, event.headers["Sec-WebSocket-Key"].encode())
     # To what is no request at all it has nothing to say, and the client would wait for ever.
-    return Refusal(parser.take_output() or _BAD_REQUEST)
+    return Refusal(parser.take_output() or closing_response(b"400 Bad Request"))

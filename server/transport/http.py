@@ -4,6 +4,8 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from server.transport.handshake import closing_response
+
 __all__ = ["HEAD_LIMIT_BYTES", "HEAD_LIMIT_S", "BoundedHttp"]
 
 HEAD_LIMIT_BYTES = 64 * 1024
@@ -47,7 +49,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().data_received(data)
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
             return
-        if self._deadline is None and not self._is_answering and self.timeout_keep_alive_task is None:
+        if not self._is_answering and self.timeout_keep_alive_task is None:
             self._await_head()
         if self._deadline is not None:
             self._awaited_bytes += len(data)
@@ -57,8 +59,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Wait for the rest of a request that has begun."""
         self._head_bytes = 0
-        if self._deadline is None:
-            self._await_head()
+        self._await_head()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -91,8 +92,9 @@ class BoundedHttp(HttpToolsProtocol):
             raise ValueError("too large")  # which ends the parser's work: the app must not be asked
 
     def _await_head(self) -> None:
-        self._awaited_bytes = 0
-        self._deadline = self.loop.call_later(HEAD_LIMIT_S, self._refuse, _TOO_SLOW)
+        if self._deadline is None:
+            self._awaited_bytes = 0
+            self._deadline = self.loop.call_later(HEAD_LIMIT_S, self._refuse, _TOO_SLOW)
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:
@@ -108,7 +110,7 @@ class BoundedHttp(HttpToolsProtocol):
             # Anything written now would be read as a part of that answer.
             self.transport.abort()
             return
-        self.transport.write(b"HTTP/1.1 %b\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % status)
+        self.transport.write(closing_response(status))
         # Closing at once, with more in flight, would reset the connection: the client would not learn why.
         self.transport.write_eof()
         self._deadline = self.loop.call_later(HEAD_LIMIT_S, self.transport.abort)

@@ -20,14 +20,14 @@ from uvicorn.server import ServerState
 from crdt.errors import CloseCode
 from server.transport import DIRECT
 from server.transport.direct import UvicornTransport
-from server.transport.handshake import Opening, Refusal, read_opening
+from server.transport.handshake import Opening, Refusal, closing_response, read_opening
 
 __all__ = ["CowriteProtocol"]
 
 _logger = logging.getLogger("cowrite.transport")
 
-_FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-_FAILED = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_FORBIDDEN = closing_response(b"403 Forbidden")
+_FAILED = closing_response(b"500 Internal Server Error")
 
 
 PassOn: TypeAlias = Callable[[asyncio.Transport, bytes, bytes], bool]

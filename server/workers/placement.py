@@ -7,8 +7,9 @@ wherever a client is served, it sees the same. So the table needs no lock; a rac
 import time
 from collections.abc import Callable
 from ctypes import Array, c_bool, c_double, c_uint32
-from multiprocessing.context import BaseContext
 from zlib import crc32
+
+from server.spawning import SPAWN
 
 __all__ = ["STALE_S", "Placement"]
 
@@ -29,16 +30,14 @@ class Placement:
     Numbers of processes count from 0.
     """
 
-    def __init__(
-        self, context: BaseContext, workers: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, workers: int, clock: Callable[[], float] = time.monotonic) -> None:
         # The monotonic clock is the machine's, hence the same in every process.
         self._clock = clock
-        self._owners: Array[c_uint32] = context.RawArray(c_uint32, BUCKETS)
+        self._owners: Array[c_uint32] = SPAWN.RawArray(c_uint32, BUCKETS)
         """The number of the process that has a bucket, and one; 0 where none has it."""
-        self._loads: Array[c_uint32] = context.RawArray(c_uint32, workers)
-        self._reported_at: Array[c_double] = context.RawArray(c_double, workers)
-        self._are_open: Array[c_bool] = context.RawArray(c_bool, workers)
+        self._loads: Array[c_uint32] = SPAWN.RawArray(c_uint32, workers)
+        self._reported_at: Array[c_double] = SPAWN.RawArray(c_double, workers)
+        self._are_open: Array[c_bool] = SPAWN.RawArray(c_bool, workers)
         """Whether each process takes connections."""
 
     def report(self, worker: int, connections: int) -> None:

@@ -44,8 +44,9 @@ class _Post:
     started_at: float = 0.0
 
     @property
-    def is_manned(self) -> bool:
-        return self.process is not None and self.process.exitcode is None
+    def living(self) -> SpawnProcess | None:
+        """The process, unless it has ended."""
+        return self.process if self.process is not None and self.process.exitcode is None else None
 
 
 class Supervisor:
@@ -54,7 +55,7 @@ class Supervisor:
     def __init__(self, settings: Settings, listener: socket) -> None:
         self._settings = settings
         self._listener = listener
-        self._placement = Placement(SPAWN, settings.workers)
+        self._placement = Placement(settings.workers)
         self._passing = Passing(settings.workers)
         self._posts = [_Post(number) for number in range(settings.workers)]
         self._has_served = False
@@ -72,7 +73,7 @@ class Supervisor:
         try:
             while is_well and self._next_signal() is None:
                 is_well = self._look()
-                self._wait([post.process for post in self._posts if post.process and post.is_manned], LOOK_S)
+                self._wait([living for post in self._posts if (living := post.living) is not None], LOOK_S)
         finally:
             has_stored_all = self._end()
         return 0 if is_well and has_stored_all else 1
@@ -84,13 +85,13 @@ class Supervisor:
         self._looked_at = now
         self._has_served = self._has_served or self._placement.takes_any
         for post in self._posts:
-            if post.process is not None and post.is_manned:
+            if (living := post.living) is not None:
                 silence_s = min(now - post.started_at, self._placement.silence_s(post.number))
                 if silence_s > HUNG_S and not has_slept:
-                    logger.error("process %d hangs", post.process.pid)
-                    post.process.kill()
-                    post.process.join()
-            if post.is_manned or now - post.started_at < LOOK_S:
+                    logger.error("process %d hangs", living.pid)
+                    living.kill()
+                    living.join()
+            if post.living is not None or now - post.started_at < LOOK_S:
                 continue
             if post.process is not None:
                 logger.error("process %d ended with %d", post.process.pid, post.process.exitcode)

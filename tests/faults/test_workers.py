@@ -12,9 +12,8 @@ from tests.support.polling import poll, poll_blocking
 from tests.support.raw_client import RawClient
 from tests.support.redis_server import RedisServer
 from tests.support.server_process import COWRITE, ServerProcess, is_port_free
-from tests.support.workers import serving, wait_for_workers
+from tests.support.workers import WORKERS, serving, wait_for_workers, with_workers
 
-WORKERS = 2
 CONNECTIONS = 20
 """Opened at a time, on one document. When one process is much fuller than the other, some go to that."""
 TRIES = 20
@@ -61,8 +60,7 @@ async def test_clients_of_all_processes_see_each_other(
     redis: RedisServer, document: str, tmp_path: Path
 ) -> None:
     """An edit through one process reaches the clients of the other, and SIGTERM ends all in order."""
-    arguments = ("--redis", redis.url, "--workers", str(WORKERS))
-    with ServerProcess(tmp_path / "data", arguments=arguments) as server:
+    with with_workers(redis, tmp_path) as server:
         async with open_on_all(server, document) as clients:
             for number, client in enumerate(clients[:10]):
                 await client.append(f"<{number}>")
@@ -84,9 +82,8 @@ async def test_people_of_one_document_are_on_one_process(redis: RedisServer, tmp
     """Whichever process accepts a connection, the one that has the document serves it; documents spread."""
     documents = [f"d{number}" for number in range(8)]
     people = 4
-    arguments = ("--redis", redis.url, "--workers", str(WORKERS))
-    with ServerProcess(tmp_path / "data", arguments=arguments) as server:
-        await asyncio.to_thread(wait_for_workers, server, WORKERS)
+    with with_workers(redis, tmp_path) as server:
+        await asyncio.to_thread(wait_for_workers, server)
         async with AsyncExitStack() as stack:
             for document in documents * people:
                 client = await stack.enter_async_context(RawClient.open(server.ws_url(document)))
@@ -101,9 +98,8 @@ async def test_clients_of_a_killed_process_come_back_to_another(
     redis: RedisServer, document: str, tmp_path: Path
 ) -> None:
     """Until its successor has started, the others take its documents; then all take their share again."""
-    arguments = ("--redis", redis.url, "--workers", str(WORKERS))
-    with ServerProcess(tmp_path / "data", arguments=arguments) as server:
-        await asyncio.to_thread(wait_for_workers, server, WORKERS)
+    with with_workers(redis, tmp_path) as server:
+        await asyncio.to_thread(wait_for_workers, server)
         async with RawClient.open(server.ws_url(document)) as client:
             await client.append("kept")
             await client.acknowledge()
@@ -120,8 +116,7 @@ async def test_killed_parent_leaves_no_process_behind(
     redis: RedisServer, document: str, tmp_path: Path
 ) -> None:
     """After ``kill -9`` of the parent the processes end by themselves, and keep what was acknowledged."""
-    arguments = ("--redis", redis.url, "--workers", str(WORKERS))
-    with ServerProcess(tmp_path / "data", arguments=arguments) as server:
+    with with_workers(redis, tmp_path) as server:
         async with RawClient.open(server.ws_url(document)) as client:
             await client.append("kept")
             await client.acknowledge()

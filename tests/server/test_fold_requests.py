@@ -1,7 +1,8 @@
 """When the log of a room is folded: at rest or far too long while people are there, else at once."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -52,6 +53,20 @@ async def live(parts: Parts) -> Room:
     """Return a room with somebody in it."""
     await parts.join("d")
     return parts.members[0][1]
+
+
+@asynccontextmanager
+async def left_unstored() -> AsyncIterator[tuple[Parts, FaultyStore]]:
+    """Give a document with a long log that everybody has left, and the store that has nothing of it yet."""
+    store = FaultyStore()
+    async with running_parts(store, grace_s=STAYS_S) as parts:
+        writer, _ = await parts.join("d")
+        reader, _ = await parts.join("d")
+        store.may_append.clear()
+        await write_long(writer)
+        parts.leave(reader)
+        parts.leave(writer)
+        yield parts, store
 
 
 async def test_a_long_log_is_folded_once_when_it_has_not_grown_for_a_while() -> None:
@@ -119,14 +134,7 @@ async def test_a_log_that_was_long_when_it_was_loaded_rests_first_too() -> None:
 
 
 async def test_what_the_last_person_leaves_is_folded_as_soon_as_it_is_stored() -> None:
-    store = FaultyStore()
-    async with running_parts(store, grace_s=STAYS_S) as parts:
-        writer, _ = await parts.join("d")
-        reader, _ = await parts.join("d")
-        store.may_append.clear()
-        await write_long(writer)
-        parts.leave(reader)
-        parts.leave(writer)
+    async with left_unstored() as (parts, store):
         await turns()
         assert requested(parts) == []
         store.may_append.set()
@@ -165,12 +173,7 @@ async def test_a_log_that_is_not_stored_is_not_folded() -> None:
 
 
 async def test_who_comes_and_goes_has_one_fold_wait() -> None:
-    store = FaultyStore()
-    async with running_parts(store, grace_s=STAYS_S) as parts:
-        writer, _ = await parts.join("d")
-        store.may_append.clear()
-        await write_long(writer)
-        parts.leave(writer)
+    async with left_unstored() as (parts, store):
         before = len(asyncio.all_tasks())
         for _ in range(5):
             visitor, _ = await parts.join("d")
@@ -182,12 +185,7 @@ async def test_who_comes_and_goes_has_one_fold_wait() -> None:
 
 
 async def test_who_comes_back_before_it_is_stored_has_the_fold_wait() -> None:
-    store = FaultyStore()
-    async with running_parts(store, grace_s=STAYS_S) as parts:
-        writer, _ = await parts.join("d")
-        store.may_append.clear()
-        await write_long(writer)
-        parts.leave(writer)
+    async with left_unstored() as (parts, store):
         room = await live(parts)
         store.may_append.set()
         await room.settle()

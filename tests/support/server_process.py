@@ -133,6 +133,15 @@ class ServerProcess:
         except psutil.NoSuchProcess:
             return []
 
+    def spawned(self) -> list[psutil.Process]:
+        """Return those of them that do its work: Python starts one more to look after them."""
+        found = []
+        for child in self.children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if any("spawn_main" in word for word in child.cmdline()):
+                    found.append(child)
+        return found
+
     def rss_bytes(self) -> int:
         """Return the resident memory of the server and all its children together; 0 when it is down."""
         if self._process is None:

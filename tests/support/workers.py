@@ -1,20 +1,32 @@
 """What several processes on one port are seen to do from outside."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import psutil
 
 from tests.support.polling import poll_blocking
+from tests.support.redis_server import RedisServer
 from tests.support.server_process import ServerProcess
 
-__all__ = ["serving", "wait_for_workers"]
+__all__ = ["WORKERS", "serving", "wait_for_workers", "with_workers"]
+
+WORKERS = 2
 
 START_LIMIT_S = 20.0
 
 
-def wait_for_workers(server: ServerProcess, count: int) -> None:
-    """Wait until so many processes serve; blocks."""
-    poll_blocking(
-        lambda: server.log.read_text().count(" serves") >= count, START_LIMIT_S, f"{count} processes serve"
-    )
+def with_workers(
+    redis: RedisServer, folder: Path, environment: Mapping[str, str] | None = None
+) -> ServerProcess:
+    """Return ``WORKERS`` processes on one port, to be started."""
+    arguments = ("--redis", redis.url, "--workers", str(WORKERS))
+    return ServerProcess(folder / "data", arguments=arguments, environment=environment)
+
+
+def wait_for_workers(server: ServerProcess) -> None:
+    """Wait until all the processes serve; blocks."""
+    poll_blocking(lambda: server.log.read_text().count(" serves") >= WORKERS, START_LIMIT_S, "all serve")
 
 
 def serving(server: ServerProcess) -> dict[int, int]:

@@ -1,10 +1,6 @@
 """Which process serves a document: the one that has it, as long as that is fair to the others."""
 
-from multiprocessing import get_context
-
 from server.workers.placement import SLACK_CONNECTIONS, STALE_S, Placement
-
-CONTEXT = get_context("spawn")
 
 
 class Clock:
@@ -19,7 +15,7 @@ class Clock:
 
 def placement(*connections: int, clock: Clock | None = None) -> Placement:
     """Return the table of processes that have so many connections."""
-    table = Placement(CONTEXT, len(connections), clock or Clock())
+    table = Placement(len(connections), clock or Clock())
     for worker, count in enumerate(connections):
         table.report(worker, count)
     return table
@@ -66,6 +62,6 @@ def test_a_process_that_is_silent_or_retired_gets_nothing() -> None:
 
 
 def test_who_asks_takes_what_nobody_else_can() -> None:
-    table = Placement(CONTEXT, 2)
+    table = Placement(2)
     assert not table.takes_any
     assert table.place(b"a", here=1) == 1

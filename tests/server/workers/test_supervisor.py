@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -16,7 +17,7 @@ from tests.server.support import Peer, until
 from tests.support.polling import poll, poll_blocking
 from tests.support.redis_server import RedisServer
 from tests.support.server_process import ServerProcess
-from tests.support.workers import serving, wait_for_workers
+from tests.support.workers import serving, wait_for_workers, with_workers
 
 IMPATIENT = "from server import node\nnode.DRAIN_LIMIT_S = 1.0\n"
 WATCHFUL = "from server.workers import supervisor\nsupervisor.HUNG_S = 3.0\n"
@@ -38,8 +39,24 @@ def altered_server(alteration: str, redis: RedisServer, folder: Path) -> ServerP
     path = folder / "alteration"
     path.mkdir()
     (path / "sitecustomize.py").write_text(alteration)
-    arguments = ("--redis", redis.url, "--workers", "2")
-    return ServerProcess(folder / "data", arguments=arguments, environment={"PYTHONPATH": str(path)})
+    return with_workers(redis, folder, {"PYTHONPATH": str(path)})
+
+
+@asynccontextmanager
+async def server_with_a_hanging_process(
+    alteration: str, redis: RedisServer, folder: Path
+) -> AsyncIterator[tuple[ServerProcess, int]]:
+    """Run an altered server, and give the process that hangs: it has the document d, which reads "kept"."""
+    with altered_server(alteration, redis, folder) as server:
+        await asyncio.to_thread(wait_for_workers, server)
+        peer = Peer(server.ws_url("d"))
+        await peer.connect()
+        await peer.append("kept")
+        await peer.acknowledge()
+        [hanging] = await asyncio.to_thread(serving, server)
+        psutil.Process(hanging).suspend()
+        yield server, hanging
+        await peer.abort()
 
 
 def was_called(redis: RedisServer, command: str) -> bool:
@@ -91,14 +108,7 @@ async def test_D10_what_one_process_could_not_store_is_in_the_exit_code_of_all(
 
 async def test_a_process_that_hangs_is_replaced(redis: RedisServer, tmp_path: Path) -> None:
     """Who was passed on to it is served by its successor."""
-    with altered_server(WATCHFUL, redis, tmp_path) as server:
-        await asyncio.to_thread(wait_for_workers, server, 2)
-        before = Peer(server.ws_url("d"))
-        await before.connect()
-        await before.append("kept")
-        await before.acknowledge()
-        [hanging] = await asyncio.to_thread(serving, server)
-        psutil.Process(hanging).suspend()
+    async with server_with_a_hanging_process(WATCHFUL, redis, tmp_path) as (server, hanging):
         coming = [Peer(server.ws_url("d"), options={"open_timeout": PATIENCE_S}) for _ in range(4)]
         for peer in coming:
             await peer.connect()
@@ -106,29 +116,22 @@ async def test_a_process_that_hangs_is_replaced(redis: RedisServer, tmp_path: Pa
         assert [str(peer.text) for peer in coming] == ["kept"] * len(coming)
         assert f"process {hanging} hangs" in server.log.read_text()
         assert not psutil.pid_exists(hanging)
-        for peer in (before, *coming):
+        for peer in coming:
             await peer.abort()
 
 
 async def test_a_process_that_does_not_stop_is_killed(redis: RedisServer, tmp_path: Path) -> None:
     """What it had may not be stored: the exit code says so."""
-    with altered_server(BRIEF, redis, tmp_path) as server:
-        await asyncio.to_thread(wait_for_workers, server, 2)
-        peer = Peer(server.ws_url("d"))
-        await peer.connect()
-        await peer.synced()
-        [hanging] = await asyncio.to_thread(serving, server)
-        psutil.Process(hanging).suspend()
+    async with server_with_a_hanging_process(BRIEF, redis, tmp_path) as (server, hanging):
         assert await asyncio.to_thread(server.stop) == 1
         assert f"process {hanging} does not stop" in server.log.read_text()
         assert not psutil.pid_exists(hanging)
-        await peer.abort()
 
 
 async def test_a_second_ctrl_c_waits_for_nobody(redis: RedisServer, tmp_path: Path) -> None:
     with altered_server("", redis, tmp_path) as server:
-        await asyncio.to_thread(wait_for_workers, server, 2)
-        workers = [child for child in server.children() if "spawn_main" in " ".join(child.cmdline())]
+        await asyncio.to_thread(wait_for_workers, server)
+        workers = server.spawned()
         for worker in workers:
             worker.suspend()
         parent = psutil.Process(server.pid)
@@ -144,7 +147,7 @@ async def test_a_second_ctrl_c_waits_for_nobody(redis: RedisServer, tmp_path: Pa
 async def test_ctrl_c_is_for_the_parent(redis: RedisServer, tmp_path: Path) -> None:
     """A terminal sends it to every process: for a process that stops it would be the second one."""
     with altered_server("", redis, tmp_path) as server:
-        await asyncio.to_thread(wait_for_workers, server, 2)
+        await asyncio.to_thread(wait_for_workers, server)
         for child in server.children():
             child.send_signal(signal.SIGINT)
         peer = Peer(server.ws_url("d"))

@@ -4,7 +4,6 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from multiprocessing import get_context
 from pathlib import Path
 
 from server.settings import Settings
@@ -21,7 +20,7 @@ LIMIT_S = 5.0
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[_Worker]:
     """Start a process of its own kind in this one; the test stops it."""
-    placement = Placement(get_context("spawn"), 1)
+    placement = Placement(1)
     with closing(Passing(1)) as passing, socket.create_server(("127.0.0.1", 0)) as listener:
         worker = _Worker(Settings(store="memory", data=folder), 0, placement, passing)
         worker.config.load()
