@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from crdt.messages import Message
+from crdt.messages import Outgoing
 from crdt.state_vector import StateVector
 from crdt.update import Update
 
@@ -24,7 +24,7 @@ __all__ = [
 class Reply:
     """Send ``message`` to the peer."""
 
-    message: Message
+    message: Outgoing
 
 
 @dataclass(frozen=True, slots=True)

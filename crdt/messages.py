@@ -13,6 +13,8 @@ __all__ = [
     "AwarenessQuery",
     "AwarenessUpdate",
     "Message",
+    "Outgoing",
+    "PermissionDenied",
     "SyncStatus",
     "SyncStep1",
     "SyncStep2",
@@ -63,4 +65,15 @@ class SyncStatus:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class PermissionDenied:
+    """Tells a client why something of it was refused; stock clients print it."""
+
+    reason: str
+
+
 Message: TypeAlias = SyncStep1 | SyncStep2 | SyncUpdate | AwarenessUpdate | AwarenessQuery | SyncStatus
+"""What a peer may send."""
+
+Outgoing: TypeAlias = Message | PermissionDenied
+"""What the server may send."""

@@ -19,7 +19,7 @@ from crdt.dialects import Dialect
 from crdt.document import Document, DocumentBroken
 from crdt.effects import Accepted, Acknowledge, Announce, Discarded, Effect, Ingest, Reply, SendDiff
 from crdt.errors import CloseCode
-from crdt.messages import AwarenessUpdate, Message, SyncStatus, SyncUpdate
+from crdt.messages import AwarenessUpdate, Outgoing, SyncStatus, SyncUpdate
 from crdt.state_vector import StateVector
 from crdt.update import EMPTY_UPDATE, Update
 from server.batch import Batch
@@ -190,7 +190,7 @@ class Room:
         self._journal.append(self, entry, is_awaited=self._receipts.are_awaited)
         self.tail.add(entry, self._loop.time())
 
-    def _frame(self, message: Message) -> Frame:
+    def _frame(self, message: Outgoing) -> Frame:
         return frame_of(self._dialect.encode(message))
 
     def stored(self, count: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from crdt.messages import Message
+from crdt.messages import Message, Outgoing
 
 __all__ = ["Dialect"]
 
@@ -14,5 +14,5 @@ class Dialect(Protocol):
     def decode(self, frame: bytes) -> Sequence[Message]:
         """Read every message in one frame, in order; raises ``Malformed``."""
 
-    def encode(self, message: Message) -> bytes:
+    def encode(self, message: Outgoing) -> bytes:
         """Write one message as one frame."""

@@ -6,12 +6,14 @@ Source: y-websocket 3.1 and y-protocols 1.0 (references/protocol.md, M1–M8).
 from collections.abc import Sequence
 from typing import assert_never
 
-from crdt.encoding import Decoder, encode_var_bytes, encode_var_uint
+from crdt.encoding import Decoder, encode_var_bytes, encode_var_string, encode_var_uint
 from crdt.errors import Malformed
 from crdt.messages import (
     AwarenessQuery,
     AwarenessUpdate,
     Message,
+    Outgoing,
+    PermissionDenied,
     SyncStatus,
     SyncStep1,
     SyncStep2,
@@ -52,7 +54,7 @@ class YWebsocket:
                 messages.append(message)
         raise Malformed("too many messages in a frame")
 
-    def encode(self, message: Message) -> bytes:
+    def encode(self, message: Outgoing) -> bytes:
         """Write one message as one frame."""
         match message:
             # The whole document may be in these two: from left to right it is copied once.
@@ -68,6 +70,8 @@ class YWebsocket:
                 return b"\x03"
             case SyncStatus(payload):
                 return b"\x66" + encode_var_bytes(payload)
+            case PermissionDenied(reason):
+                return b"\x02\x00" + encode_var_string(reason)
             case _:
                 assert_never(message)
 

@@ -13,6 +13,7 @@ from crdt.messages import (
     AwarenessQuery,
     AwarenessUpdate,
     Message,
+    PermissionDenied,
     SyncStatus,
     SyncStep1,
     SyncStep2,
@@ -55,6 +56,10 @@ def test_M2_the_body_of_a_sync_message_is_its_update_or_state_vector() -> None:
 def test_M6_an_auth_message_says_nothing() -> None:
     assert DIALECT.decode(FRAMES["auth_denied"]) == []
     assert DIALECT.decode(FRAMES["auth_denied"] + b"\x03") == [AwarenessQuery()]
+
+
+def test_M6_a_refusal_is_what_stock_clients_print() -> None:
+    assert DIALECT.encode(PermissionDenied("read-only")) == FRAMES["auth_denied"]
 
 
 def test_M7_several_messages_in_a_frame_are_all_read_in_order() -> None:
