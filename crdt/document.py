@@ -5,18 +5,25 @@ state) is complete only because the gate lets nothing in that would have to wait
 (references/protocol.md, G1–G6). Knows no peer, no room, no store.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from sys import maxsize
 
 from pycrdt import Doc, Snapshot, Text, TransactionEvent, merge_updates
 
+from crdt.clock_check import ClockCheck
 from crdt.cut import PIECE_LIMIT_BYTES, Cut, Piece
-from crdt.errors import ProtocolError
+from crdt.errors import NotTaken, ProtocolError
 from crdt.gate import Inspection
 from crdt.keystroke import read_keystroke
+from crdt.limits import Limits
 from crdt.nesting import Nesting
+from crdt.reading import Reading
+from crdt.rewriting import Removed, Rewriting
+from crdt.stand_ins import StandIns, may_be_altered
 from crdt.state_vector import StateVector, decode_state_vector, encode_state_vector
 from crdt.surrogates import SurrogatePairs
-from crdt.update import EMPTY_UPDATE, Update
+from crdt.update import EMPTY_UPDATE, DeleteRange, Update, encode_update
 from crdt.yrs import DocumentBroken, integrate, yrs
 
 __all__ = ["Document", "DocumentBroken", "Intake", "merge"]
@@ -28,8 +35,25 @@ _NOTHING = b"\x00"
 """The state vector of who has nothing."""
 
 
-def merge(updates: list[Update]) -> Update:
-    """Merge updates, given in an order in which they can be integrated, into one; idempotent."""
+MEASURE_AFTER = 64
+"""So many deletions make a full document worth another look: it is encoded for that."""
+
+KEPT_BESIDE = 2**16
+"""Added to the depth of a document that holds what yrs would alter: then a snapshot of it has to be read."""
+
+
+def merge(updates: list[Update], *, is_plain: bool = False) -> Update:
+    """Merge updates, given in an order in which they can be integrated, into one; idempotent.
+
+    ``is_plain`` where it is known that there is nothing in them but typed text and deletions.
+    """
+    if len(updates) > 1 and not is_plain and any(map(may_be_altered, updates)):
+        stand_ins = StandIns()
+        return stand_ins.reveal(_merge([stand_ins.hide(update) for update in updates]))
+    return _merge(updates)
+
+
+def _merge(updates: list[Update]) -> Update:
     while len(updates) > 1:
         with yrs():
             updates = [
@@ -42,7 +66,7 @@ def merge(updates: list[Update]) -> Update:
 class Document:
     """The live state of one document. All methods are synchronous; none keeps its arguments."""
 
-    __slots__ = ("_doc", "clocks", "nesting", "pairs")
+    __slots__ = ("_check", "_deletions", "_doc", "_stand_ins", "clocks", "nesting", "pairs", "size_bytes")
 
     def __init__(self) -> None:
         self._doc: Doc[Text] | None = None
@@ -51,6 +75,12 @@ class Document:
         """For each client the next clock expected from it: the state vector, without asking yrs."""
         self.nesting = Nesting()
         self.pairs = SurrogatePairs()
+        self.size_bytes = 0
+        """How large it may be: what is deleted is taken off when it is measured."""
+        self._check = ClockCheck()
+        self._stand_ins = StandIns()
+        self._deletions = 0
+        """How often something was deleted since it was measured."""
 
     @classmethod
     def from_snapshot(cls, snapshot: bytes, depth: int) -> "Document":
@@ -59,21 +89,34 @@ class Document:
         Raises ``Malformed`` when the bytes are not an update.
         """
         document = cls()
-        document._apply(snapshot)
-        document.clocks = decode_state_vector(document._live.get_state())
-        document.nesting = Nesting(depth)
-        document.pairs.record_all(snapshot)
+        deque(document.restoring(snapshot, depth), maxlen=0)
         return document
+
+    def restoring(self, snapshot: bytes, depth: int) -> Iterator[None]:
+        """Do the same with a new document, pausing now and then."""
+        hidden = Update(snapshot)
+        if depth & KEPT_BESIDE:
+            for step in self._stand_ins.hiding(snapshot):
+                if step is not None:
+                    hidden = step
+                yield
+        integrate(self._live, hidden)
+        self.size_bytes = len(snapshot)
+        self.clocks = decode_state_vector(self._live.get_state())
+        self.nesting = Nesting(depth & ~KEPT_BESIDE)
+        self.pairs.record_all(snapshot)
 
     def become(self, other: "Document") -> None:
         """Take over the state of ``other``, which must not be used afterwards."""
         self._doc, self.clocks = other._doc, other.clocks
         self.nesting, self.pairs = other.nesting, other.pairs
+        self._check, self._stand_ins = other._check, other._stand_ins
+        self.size_bytes, self._deletions = other.size_bytes, other._deletions
 
     @property
     def depth(self) -> int:
-        """How deeply shared types nest."""
-        return self.nesting.deepest
+        """How deeply shared types nest, and ``KEPT_BESIDE`` where yrs does not know all of the content."""
+        return self.nesting.deepest | (KEPT_BESIDE if self._stand_ins else 0)
 
     @property
     def state_vector(self) -> StateVector:
@@ -92,17 +135,35 @@ class Document:
         decode_state_vector(state_vector)
         if self._doc is None:
             return EMPTY_UPDATE
+        self._compare_clocks()
         with yrs():
-            return Update(self._doc.get_update(state_vector))
+            return self._stand_ins.reveal(self._doc.get_update(state_vector))
 
     def marks(self) -> bytes:
         """Return every deletion and the state vector, which together tell all that is in it."""
         with yrs():
             return Snapshot.from_doc(self._live).encode()
 
-    def intake(self, update: bytes, *, is_complete: bool = False) -> "Intake":
-        """Begin to take ``update``; ``is_complete`` for a sync step 2, which repeats known deletions."""
-        return Intake(self, update, is_complete=is_complete)
+    def intake(self, update: bytes, *, is_complete: bool = False, limits: Limits | None = None) -> "Intake":
+        """Begin to take ``update``; ``is_complete`` for a sync step 2, which repeats known deletions.
+
+        ``limits`` where it is new: what another node or the log has taken already has to be taken.
+        """
+        return Intake(self, update, limits, is_complete=is_complete)
+
+    def admit(self, inspection: Inspection, limits: Limits) -> None:
+        """Raise ``NotTaken`` where there is no place for what an update brings (L8)."""
+        if not inspection.ends:
+            return
+        size_bytes = len(inspection.update)
+        if self.size_bytes + size_bytes > limits.document_bytes and self._deletions >= MEASURE_AFTER:
+            self.size_bytes = len(self.encode())
+            self._deletions = 0
+        if self.size_bytes + size_bytes > limits.document_bytes:
+            raise NotTaken("the document is full")
+        newcomers = sum(client not in self.clocks for client in inspection.ends)
+        if newcomers and len(self.clocks) + newcomers > limits.clients:
+            raise NotTaken("the document has too many client ids")
 
     def take_keystroke(self, update: bytes) -> bool:
         """Take ``update`` if it is a keystroke that fits at once; False leaves it to ``intake``.
@@ -115,17 +176,43 @@ class Document:
         client, clock, end, left, right, is_deletion = keystroke
         if self.nesting.deepest and not is_deletion:
             self.nesting.record_text(client, clock, left, right)
-        self._apply(update)
-        if not is_deletion:
+        integrate(self._live, update)
+        if is_deletion:
+            self._deletions += 1
+        else:
+            self._check.move(client, clock)
             self.clocks[client] = end
+            self.size_bytes += len(update)
         return True
 
-    def apply(self, piece: Piece) -> None:
-        """Integrate what the gate let through; raises ``Malformed`` or ``DocumentBroken``."""
-        self._apply(piece.update)
+    def knows(self, deleted: DeleteRange) -> bool:
+        """Whether all of a range has come."""
+        return deleted.end <= self.clocks.get(deleted.client, 0)
+
+    def apply(self, piece: Piece, reading: Reading) -> None:
+        """Integrate what the gate let through, whose content yrs reads in the way of ``reading`` at worst.
+
+        Raises ``Malformed`` or ``DocumentBroken``.
+        """
+        self.size_bytes += len(piece.update)
+        is_altered = reading is Reading.ALTERED
+        integrate(self._live, self._stand_ins.hide(piece.update) if is_altered else piece.update)
         for client, end in piece.ends.items():
-            if end > self.clocks.get(client, 0):
+            known = self.clocks.get(client, 0)
+            if end > known:
+                self._check.move(client, known)
                 self.clocks[client] = end
+        self._compare_clocks()
+        if self._stand_ins.is_due:
+            with yrs():
+                self._stand_ins.review(self._live.get_update())
+
+    def _compare_clocks(self) -> None:
+        """G7."""
+        with yrs():
+            state = self._live.get_state()
+        if not self._check.agrees(state, self.clocks):
+            raise DocumentBroken("yrs has read an update otherwise than the walker")
 
     def apply_deletes(self, update: Update) -> Update | None:
         """Integrate deletions and return those that were new, None when all were known."""
@@ -133,9 +220,11 @@ class Document:
         doc = self._live
         subscription = doc.observe(lambda event: new.append(_update_of(event)))
         try:
-            self._apply(update)
+            integrate(doc, update)
         finally:
             doc.unobserve(subscription)
+        self._compare_clocks()
+        self._deletions += 1
         return new[0] if new else None
 
     @property
@@ -143,9 +232,6 @@ class Document:
         if self._doc is None:
             self._doc = Doc()
         return self._doc
-
-    def _apply(self, update: bytes) -> None:
-        integrate(self._live, update)
 
 
 def _update_of(event: TransactionEvent) -> Update:
@@ -159,16 +245,34 @@ class Intake:
     of a few milliseconds, and other updates may be taken in the pauses.
     """
 
-    __slots__ = ("_document", "_is_complete", "_update", "gaps", "rest")
+    __slots__ = (
+        "_document",
+        "_is_complete",
+        "_limits",
+        "_reading",
+        "_update",
+        "gaps",
+        "not_taken",
+        "removed",
+        "rest",
+    )
 
-    def __init__(self, document: Document, update: bytes, *, is_complete: bool) -> None:
+    def __init__(
+        self, document: Document, update: bytes, limits: Limits | None, *, is_complete: bool
+    ) -> None:
         self._document = document
         self._update = update
+        self._limits = limits
         self._is_complete = is_complete
+        self._reading = Reading.ALIKE
         self.rest: Update | None = None
         """Afterwards: what waits for something that the document does not know yet."""
         self.gaps: frozenset[tuple[int, int]] = frozenset()
         """Afterwards: what ``rest`` waits for, as (client, clock known so far)."""
+        self.removed: list[Removed] = []
+        """Afterwards: what was taken as deleted, because it is beyond a limit."""
+        self.not_taken: NotTaken | None = None
+        """Afterwards: why no more of it was taken than the parts that were yielded."""
 
     def steps(self) -> Iterator[Update | None]:
         """Take the update: yield every accepted part once it is integrated, None for a pause.
@@ -176,11 +280,29 @@ class Intake:
         The parts hold all that was new, in an order in which any peer can integrate them. Raises
         ``Malformed`` or ``TooLarge``, and ``DocumentBroken`` when the document must be loaded anew.
         """
+        try:
+            yield from self._steps()
+        except NotTaken as error:
+            if self._limits is None:
+                raise
+            self.not_taken = error
+
+    def _steps(self) -> Iterator[Update | None]:
         document = self._document
-        inspection = Inspection(self._update, document.clocks, document.pairs)
+        content_limit_bytes = maxsize if self._limits is None else self._limits.content_bytes
+        inspection = Inspection(self._update, document.clocks, document.pairs, content_limit_bytes)
         yield from inspection.steps()
+        if inspection.reading >= Reading.UNREADABLE:
+            rewriting = Rewriting(inspection, content_limit_bytes)
+            yield from rewriting.steps()
+            inspection = Inspection(rewriting.update, document.clocks, document.pairs)
+            yield from inspection.steps()
+            self.removed = [removed for removed in rewriting.removed if not document.knows(removed.range)]
+        if self._limits is not None:
+            document.admit(inspection, self._limits)
+        self._reading = inspection.reading
         repeats_deletes = self._is_complete and bool(inspection.deletes)
-        if inspection.fits and not repeats_deletes and len(self._update) <= PIECE_LIMIT_BYTES:
+        if inspection.fits and not repeats_deletes and len(inspection.update) <= PIECE_LIMIT_BYTES:
             if inspection.ends or inspection.deletes:
                 yield self._take_whole(inspection)
             return
@@ -188,6 +310,9 @@ class Intake:
         for piece in cut.pieces():
             yield None if piece is None else self._take(piece)
         self.rest, self.gaps = cut.rest, cut.gaps
+        if gone := [removed.range for removed in self.removed if document.knows(removed.range)]:
+            # Its author has the content: the deletion is news only there.
+            yield encode_update((), gone)
 
     def run(self) -> list[Update]:
         """Take the update without a pause and return the accepted parts; raises as ``steps``."""
@@ -204,13 +329,13 @@ class Intake:
         document = self._document
         if inspection.nests or inspection.has_pairs or document.nesting.deepest:
             inspection.record(document.nesting)
-        document.apply(Piece(inspection.update, inspection.ends))
+        document.apply(Piece(inspection.update, inspection.ends), inspection.reading)
         return inspection.update
 
     def _take(self, piece: Piece) -> Update | None:
         if not piece.ends:
             return self._document.apply_deletes(piece.update)
-        self._document.apply(piece)
+        self._document.apply(piece, self._reading)
         return piece.update
 
 

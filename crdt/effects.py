@@ -1,7 +1,7 @@
 """What a session wants done, as values: whoever drives it carries them out in order."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from crdt.messages import Outgoing
@@ -15,6 +15,7 @@ __all__ = [
     "Discarded",
     "Effect",
     "Ingest",
+    "Refused",
     "Reply",
     "SendDiff",
 ]
@@ -38,10 +39,12 @@ class SendDiff:
 class Accepted:
     """``update`` is in the document now: log it and send it to everybody, in this order.
 
-    Not frozen, for the same reason as ``SyncUpdate``.
+    ``is_plain`` where it is known to be typed text or a deletion. Not frozen, for the same reason as
+    ``SyncUpdate``.
     """
 
     update: Update
+    is_plain: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,17 @@ class Discarded:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """Something of an edit was not taken, though its author stays: count it, log ``reason``."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ingest:
     """A large update: drive ``steps``, pausing between them, before the peer's next message."""
 
     steps: "Iterator[list[Effect]]"
 
 
-Effect: TypeAlias = Reply | SendDiff | Accepted | Announce | Acknowledge | Discarded | Ingest
+Effect: TypeAlias = Reply | SendDiff | Accepted | Announce | Acknowledge | Discarded | Refused | Ingest

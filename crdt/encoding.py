@@ -3,15 +3,22 @@
 Source: lib0 0.2 ``encoding.js`` and ``decoding.js`` (references/protocol.md, E1–E5).
 """
 
+from math import copysign
+from struct import pack, unpack
+
 from crdt.errors import Malformed
 
-__all__ = ["MAX_SAFE_INTEGER", "Decoder", "encode_var_bytes", "encode_var_string", "encode_var_uint"]
+__all__ = [
+    "MAX_SAFE_INTEGER",
+    "Decoder",
+    "encode_any",
+    "encode_var_bytes",
+    "encode_var_string",
+    "encode_var_uint",
+]
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """The largest integer that JavaScript counts exactly, and that lib0 reads (E1)."""
-
-MAX_ANY_DEPTH = 64
-"""How deeply a lib0 ``any`` may nest (E5): yrs recurses, and overflows its stack at 30,000."""
 
 _ONE_BYTE = tuple(bytes((value,)) for value in range(128))
 
@@ -38,6 +45,44 @@ def encode_var_string(value: str) -> bytes:
     return encode_var_bytes(value.encode())
 
 
+def encode_any(value: object) -> bytes:
+    """Encode None, bool, float, str, list or dict, as JSON has them, as a lib0 ``any`` (E5)."""
+    match value:
+        case None:
+            return b"\x7e"
+        case bool():
+            return b"\x78" if value else b"\x79"
+        case float():
+            return _encode_number(value)
+        case str():
+            return b"\x77" + encode_var_bytes(_whole(value))
+        case list():
+            return b"\x75" + encode_var_uint(len(value)) + b"".join(map(encode_any, value))
+        case dict():
+            pairs = (encode_var_bytes(_whole(key)) + encode_any(item) for key, item in value.items())
+            return b"\x76" + encode_var_uint(len(value)) + b"".join(pairs)
+        case _:
+            raise AssertionError(f"JSON has no {type(value)}")
+
+
+def _whole(text: str) -> bytes:
+    """As browsers do: half a surrogate pair becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def _encode_number(value: float) -> bytes:
+    is_negative_zero = value == 0 and copysign(1, value) < 0
+    if value.is_integer() and abs(value) < 2**31 and not is_negative_zero:
+        sign, rest = (64 if value < 0 else 0), abs(int(value))
+        more = 128 if rest > 63 else 0
+        return bytes((125, more | sign | rest & 63)) + (encode_var_uint(rest >> 6) if more else b"")
+    try:
+        short = pack(">f", value)
+    except OverflowError:
+        return b"\x7b" + pack(">d", value)
+    return b"\x7c" + short if unpack(">f", short)[0] == value else b"\x7b" + pack(">d", value)
+
+
 class Decoder:
     """Reads lib0 values one after another from ``data``.
 
@@ -45,10 +90,12 @@ class Decoder:
     position is undefined afterwards.
     """
 
-    __slots__ = ("data", "end", "position")
+    __slots__ = ("data", "deepest", "end", "negative_zeros", "position")
 
     def __init__(self, data: bytes, position: int = 0) -> None:
         self.data = data
+        self.deepest = 0
+        self.negative_zeros: list[tuple[int, int]] = []
         self.position = position
         self.end = len(data)
 
@@ -131,32 +178,54 @@ class Decoder:
         except UnicodeDecodeError as error:
             raise Malformed("text is not UTF-8") from error
 
-    def skip_any(self, depth: int = 0) -> None:
-        """Pass over one lib0 ``any``, checked in full; nesting above ``MAX_ANY_DEPTH`` is refused (E5)."""
-        if depth > MAX_ANY_DEPTH:
-            raise Malformed("value nests too deeply")
-        match self.read_byte():
+    def skip_any(self) -> bool:
+        """Pass over one lib0 ``any``, checked in full; return whether there is no int64 in it (E5).
+
+        ``deepest`` tells afterwards how deeply it nests, and ``negative_zeros`` has got where integers −0
+        stand. Nothing recurses.
+        """
+        is_plain = True
+        left, is_object = 1, False
+        outer: list[tuple[int, bool]] = []
+        self.deepest = 0
+        while left or outer:
+            if not left:
+                left, is_object = outer.pop()
+                continue
+            left -= 1
+            if is_object:
+                self.read_var_string()
+            tag = self.read_byte()
+            if tag in (117, 118):
+                outer.append((left, is_object))
+                left, is_object = self.read_count(tag - 116), tag == 118
+                self.deepest = max(self.deepest, len(outer))
+            elif not self._skip_leaf(tag):
+                is_plain = False
+        return is_plain
+
+    def _skip_leaf(self, tag: int) -> bool:
+        match tag:
             case 127 | 126 | 121 | 120:
                 pass
-            case 125:
-                self.read_var_int()
             case 124:
                 self._skip(4)
-            case 123 | 122:
+            case 123:
                 self._skip(8)
+            case 122:
+                self._skip(8)
+                return False
+            case 125:
+                start = self.position
+                if self.read_var_int() == 0 and self.data[start] & 64:
+                    self.negative_zeros.append((start - 1, self.position))
             case 119:
                 self.read_var_string()
-            case 118:
-                for _ in range(self.read_count(2)):
-                    self.read_var_string()
-                    self.skip_any(depth + 1)
-            case 117:
-                for _ in range(self.read_count()):
-                    self.skip_any(depth + 1)
             case 116:
                 self.skip_var_bytes()
-            case tag:
+            case _:
                 raise Malformed(f"unknown value tag {tag}")
+        return True
 
     def _skip(self, size: int) -> None:
         if size > self.end - self.position:

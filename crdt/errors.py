@@ -4,13 +4,14 @@
     └── ProtocolError        the peer's fault; knows its close code and a fixed phrase
         ├── Malformed        4400: bytes that are not the protocol, or hostile
         └── TooLarge         4413: within the grammar, above a limit
+            └── NotTaken     the document has no place for an edit; its author stays
 
 The fixed phrase goes to the peer; the exception's text goes to the log only.
 """
 
 from enum import IntEnum
 
-__all__ = ["CloseCode", "CowriteError", "Malformed", "ProtocolError", "TooLarge"]
+__all__ = ["CloseCode", "CowriteError", "Malformed", "NotTaken", "ProtocolError", "TooLarge"]
 
 
 class CloseCode(IntEnum):
@@ -71,3 +72,7 @@ class TooLarge(ProtocolError):
     """A message, a count or a nesting above its limit."""
 
     code = CloseCode.TOO_LARGE
+
+
+class NotTaken(TooLarge):
+    """An edit for which the document has no place; nothing of it is taken, and its author may stay (S10)."""

@@ -6,9 +6,11 @@ its parent, and for a deletion the clocks it deletes (references/protocol.md, G1
 """
 
 from collections.abc import Iterator, Mapping
+from sys import maxsize
 
 from crdt.errors import Malformed
 from crdt.nesting import Nesting
+from crdt.reading import Reading
 from crdt.surrogates import SurrogatePairs
 from crdt.update import SKIP, DeleteRange, StructReader, Update, read_delete_set
 
@@ -33,13 +35,20 @@ class Inspection:
         "has_pairs",
         "nests",
         "reader",
+        "reading",
         "sections",
         "update",
     )
 
-    def __init__(self, update: bytes, clocks: Mapping[int, int], pairs: SurrogatePairs) -> None:
+    def __init__(
+        self,
+        update: bytes,
+        clocks: Mapping[int, int],
+        pairs: SurrogatePairs,
+        content_limit_bytes: int = maxsize,
+    ) -> None:
         self.update = Update(update)
-        self.reader = StructReader(update)
+        self.reader = StructReader(update, 0, content_limit_bytes)
         self._clocks = clocks
         self._pairs = pairs
         self.ends: dict[int, int] = {}
@@ -53,6 +62,8 @@ class Inspection:
         """Whether any struct sits in a type that is not a root."""
         self.has_pairs = False
         """Whether any text holds a surrogate pair."""
+        self.reading = Reading.ALIKE
+        """How yrs reads the content that it reads worst."""
 
     def steps(self) -> Iterator[None]:
         """Walk the update, pausing now and then; raises ``Malformed``."""
@@ -96,6 +107,8 @@ class Inspection:
                 self.nests = True
             if reader.pairs:
                 self.has_pairs = True
+            if reader.reading > self.reading:
+                self.reading = reader.reading
             ends[client] = reader.clock
             if index % SLICE == 0:
                 yield

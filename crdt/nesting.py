@@ -7,7 +7,7 @@ content: a struct sits where its parent or one of its origins sits.
 
 from bisect import bisect_right
 
-from crdt.errors import TooLarge
+from crdt.errors import NotTaken
 from crdt.update import StructReader
 
 __all__ = ["MAX_DEPTH", "Nesting"]
@@ -34,7 +34,7 @@ class Nesting:
 
         ``known`` is the client's clock in the document: what was known before stays where it was,
         whatever a repetition says. Clocks of one client ascend, or start again where a refused
-        update left off. Raises ``TooLarge`` above ``MAX_DEPTH``.
+        update left off. Raises ``NotTaken`` above ``MAX_DEPTH``.
         """
         if reader.clock <= known or not self.deepest and reader.parent is None:
             return
@@ -45,7 +45,7 @@ class Nesting:
         else:
             depth = self._depth_beside(reader.left, reader.right)
         if depth > MAX_DEPTH:
-            raise TooLarge("shared types nest too deeply")
+            raise NotTaken("shared types nest too deeply")
         self.deepest = max(self.deepest, depth)
         self._put(client, clock, depth)
 

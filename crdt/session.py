@@ -25,15 +25,18 @@ from crdt.effects import (
     Discarded,
     Effect,
     Ingest,
+    Refused,
     Reply,
     SendDiff,
 )
-from crdt.errors import ProtocolError, TooLarge
+from crdt.errors import CloseCode, NotTaken, ProtocolError, TooLarge
 from crdt.keystroke import KEYSTROKE_LIMIT_BYTES
+from crdt.limits import Limits
 from crdt.messages import (
     AwarenessQuery,
     AwarenessUpdate,
     Message,
+    PermissionDenied,
     SyncStatus,
     SyncStep1,
     SyncStep2,
@@ -57,6 +60,10 @@ STATUS_LIMIT_BYTES = 64
 UNANSWERED_LIMIT = 1_024
 """The most acknowledgements that wait; beyond it the oldest are dropped, for a later one covers them."""
 
+TAKEN_OUT = f"{CloseCode.TOO_LARGE}: something was too large and was taken out"
+NOT_SAVED = f"{CloseCode.TOO_LARGE}: {{}}, edits are not saved"
+"""What a peer is told that stays (S10)."""
+
 _NO_GAPS: frozenset[tuple[int, int]] = frozenset()
 """Shared by all who have none: an empty one takes 216 bytes."""
 
@@ -77,12 +84,25 @@ class Session:
     ``receive`` and ``retry`` raise ``ProtocolError`` for the peer's mistakes, and ``DocumentBroken``.
     """
 
-    __slots__ = ("_asked", "_awareness", "_document", "_has_lost", "_held", "_peer", "_unanswered")
+    __slots__ = (
+        "_asked",
+        "_awareness",
+        "_document",
+        "_has_lost",
+        "_held",
+        "_limits",
+        "_peer",
+        "_told",
+        "_unanswered",
+    )
 
-    def __init__(self, peer: int, document: Document, awareness: Awareness) -> None:
+    def __init__(self, peer: int, document: Document, awareness: Awareness, limits: Limits) -> None:
         self._peer = peer
         self._document = document
         self._awareness = awareness
+        self._limits = limits
+        self._told: NotTaken | None = None
+        """What the peer was told of the edits that are not taken."""
         self._held: list[_Held] = []
         self._asked = _NO_GAPS
         self._has_lost = False
@@ -129,7 +149,7 @@ class Session:
         """Try again what is held back and may have become possible; drop what is too old (S5)."""
         effects: list[Effect] = []
         while (held := next(filter(self._may_go_on, self._held), None)) is not None:
-            intake = self._document.intake(held.update)
+            intake = self._document.intake(held.update, limits=self._limits)
             try:
                 effects += map(Accepted, intake.run())
             except ProtocolError:
@@ -138,7 +158,7 @@ class Session:
                     return effects
                 raise
             self._held.remove(held)
-            effects += self._hold(intake, held.since)
+            effects += self._refused(intake) + self._hold(intake, held.since)
         effects += self._discard(now)
         return effects + self._answer()
 
@@ -153,13 +173,17 @@ class Session:
         return [Announce(gone)] if gone else []
 
     def _take(self, update: Update, now: float, *, is_complete: bool) -> list[Effect]:
-        if len(update) <= KEYSTROKE_LIMIT_BYTES and not is_complete and self._document.take_keystroke(update):
-            return [Accepted(update)]
-        intake = self._document.intake(update, is_complete=is_complete)
+        if len(update) <= KEYSTROKE_LIMIT_BYTES and not is_complete and self._take_keystroke(update):
+            return [Accepted(update, is_plain=True)]
+        intake = self._document.intake(update, is_complete=is_complete, limits=self._limits)
         if len(update) > PIECE_LIMIT_BYTES:
             return [Ingest(self._ingest(intake, now, is_complete=is_complete))]
         effects: list[Effect] = [Accepted(part) for part in intake.run()]
         return effects + self._taken(intake, now, is_complete=is_complete)
+
+    def _take_keystroke(self, update: Update) -> bool:
+        has_space = self._document.size_bytes < self._limits.document_bytes
+        return has_space and self._document.take_keystroke(update)
 
     def _ingest(self, intake: Intake, now: float, *, is_complete: bool) -> Iterator[list[Effect]]:
         for part in intake.steps():
@@ -167,14 +191,32 @@ class Session:
         yield self._taken(intake, now, is_complete=is_complete)
 
     def _taken(self, intake: Intake, now: float, *, is_complete: bool) -> list[Effect]:
+        refused = self._refused(intake)
+        if intake.not_taken is not None:
+            return refused
         if intake.rest is None and is_complete:
             # A whole step 2 repeats all that the peer ever sent (S5).
             self._held.clear()
             self._has_lost = False
-            return self._answer()
+            return refused + self._answer()
         if intake.rest is None:
-            return []
-        return self._hold(intake, now) + self._discard(now)
+            return refused
+        return refused + self._hold(intake, now) + self._discard(now)
+
+    def _refused(self, intake: Intake) -> list[Effect]:
+        """Tell what was not taken: to the peer in words, and to the log (S10)."""
+        effects: list[Effect] = [Refused(f"taken as deleted: {removed}") for removed in intake.removed]
+        if effects:
+            effects.append(Reply(PermissionDenied(TAKEN_OUT)))
+        if intake.not_taken is not None:
+            self._has_lost = True
+            if str(self._told) != str(intake.not_taken):
+                self._told = intake.not_taken
+                effects += [
+                    Refused(str(intake.not_taken)),
+                    Reply(PermissionDenied(NOT_SAVED.format(intake.not_taken))),
+                ]
+        return effects
 
     def _hold(self, intake: Intake, since: float) -> list[Effect]:
         if intake.rest is None or any(held.update == intake.rest for held in self._held):

@@ -6,11 +6,13 @@ sees it, because yrs trusts lengths, recurses without a limit and merges what Yj
 (references/protocol.md, U1–U12).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, NewType
 
+from crdt.content import GC, SKIP, ContentReader
 from crdt.encoding import Decoder, encode_var_uint
 from crdt.errors import Malformed
+from crdt.reading import Reading
 
 __all__ = [
     "CLOCK_LIMIT",
@@ -33,21 +35,13 @@ EMPTY_UPDATE = Update(b"\x00\x00")
 CLOCK_LIMIT = 2**31
 """Clocks stay below it (U5): yrs counts in 32 bits."""
 
-JUMP_LIMIT = 2**24
-"""The longest struct without content (U6): one GC struct of 2**32 would silence its client for ever."""
-
-GC, DELETED, JSON, BINARY, STRING, EMBED, FORMAT, TYPE, ANY, DOC, SKIP = range(11)
-
 _KIND, _PARENT_SUB, _RIGHT, _LEFT = 0x1F, 0x20, 0x40, 0x80
-_XML_ELEMENT = 3
-_TYPES = (0, 1, 2, _XML_ELEMENT, 4, 6)
-"""All of Yjs but XmlHook, whose name yrs does not read: what follows it would be misread (U4)."""
 
 
-class StructReader(Decoder):
+class StructReader(ContentReader):
     """Reads the structs of one section after another; the attributes describe the latest one."""
 
-    __slots__ = ("clock", "kind", "left", "length", "pairs", "parent", "right")
+    __slots__ = ("clock", "kind", "left", "length", "parent", "right")
 
     clock: int
     """Where the next struct starts; set it at the start of a section."""
@@ -58,8 +52,6 @@ class StructReader(Decoder):
     """Origins, as (client, clock)."""
     parent: tuple[int, int] | None
     """The type that holds it, where that is an item named by its id."""
-    pairs: Sequence[int]
-    """Where in its text the second halves of surrogate pairs stand."""
 
     def read_section_header(self) -> tuple[int, int]:
         """Read (number of structs, client) and set ``clock``."""
@@ -77,6 +69,7 @@ class StructReader(Decoder):
         self.kind = kind
         self.left = self.right = self.parent = None
         self.pairs = ()
+        self.reading = Reading.ALIKE
         if kind in (GC, SKIP):
             if info != kind:
                 raise Malformed("flags on a struct that has none")
@@ -89,7 +82,7 @@ class StructReader(Decoder):
                     self.right = self._read_id(client)
             else:
                 self._read_parent(client, info)
-            length = self._read_string() if kind == STRING else self._read_content(kind)
+            length = self.read_content(kind)
         self.length = length
         self.clock += length
         if self.clock >= CLOCK_LIMIT:
@@ -111,73 +104,6 @@ class StructReader(Decoder):
             case _:
                 raise Malformed("unknown kind of parent")
         if info & _PARENT_SUB:
-            self.read_var_string()
-
-    def _read_jump(self) -> int:
-        length = self.read_var_uint()
-        if not 0 < length <= JUMP_LIMIT:
-            raise Malformed("length of an empty struct out of range")
-        return length
-
-    def _read_content(self, kind: int) -> int:
-        match kind:
-            case 1:
-                return self._read_jump()
-            case 8:
-                count = self._read_item_count()
-                for _ in range(count):
-                    self.skip_any()
-                return count
-            case 2:
-                count = self._read_item_count()
-                for _ in range(count):
-                    self.read_var_string()
-                return count
-            case 3:
-                self.skip_var_bytes()
-            case 5:
-                self.read_var_string()
-            case 6:
-                self.read_var_string()
-                self.read_var_string()
-            case 7:
-                self._read_type()
-            case 9:
-                self.read_var_string()
-                self.skip_any()
-            case _:
-                raise Malformed(f"unknown struct kind {kind}")
-        return 1
-
-    def _read_item_count(self) -> int:
-        count = self.read_count()
-        if not count:
-            raise Malformed("struct of length zero")
-        return count
-
-    def _read_string(self) -> int:
-        """Lengths count UTF-16 code units, as JavaScript does (U7)."""
-        content = self.read_var_bytes()
-        if content.isascii():
-            length = len(content)
-        else:
-            try:
-                text = content.decode()
-            except UnicodeDecodeError as error:
-                raise Malformed("text is not UTF-8") from error
-            units = text.encode("utf-16-le")
-            length = len(units) // 2
-            if length != len(text):
-                self.pairs = [index for index in range(length) if units[2 * index + 1] & 0xFC == 0xDC]
-        if not length:
-            raise Malformed("struct of length zero")
-        return length
-
-    def _read_type(self) -> None:
-        type_ref = self.read_var_uint()
-        if type_ref not in _TYPES:
-            raise Malformed("unknown shared type")
-        if type_ref == _XML_ELEMENT:
             self.read_var_string()
 
 

@@ -15,6 +15,7 @@ from crdt.dialects import Dialect
 from crdt.document import DocumentBroken
 from crdt.effects import Effect, SendDiff
 from crdt.errors import CloseCode, ProtocolError
+from crdt.limits import Limits
 from crdt.messages import AwarenessUpdate, Message
 from crdt.session import Session
 from crdt.state_vector import StateVector
@@ -40,11 +41,17 @@ class Connection:
     """A member of a room, and the sink of its transport; ``on_left`` hears when it has left the room."""
 
     def __init__(
-        self, transport: Transport, room: Room, dialect: Dialect, health: Health, on_left: _OnLeft
+        self,
+        transport: Transport,
+        room: Room,
+        dialect: Dialect,
+        health: Health,
+        limits: Limits,
+        on_left: _OnLeft,
     ) -> None:
         self.number = next(_numbers)
         """Names the connection in the log and in the presence table; never used twice."""
-        self.session = Session(self.number, room.document, room.presence.awareness)
+        self.session = Session(self.number, room.document, room.presence.awareness, limits)
         self.room = room
         self.transport = transport
         self._dialect = dialect

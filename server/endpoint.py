@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from crdt.errors import CloseCode, CowriteError
+from crdt.limits import Limits
 from server.bus import BusUnavailable
 from server.connection import Connection
 from server.health import Health
@@ -43,6 +44,7 @@ class DocumentEndpoint:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._limits = Limits(node.settings.max_message_bytes)
         self._coming = 0
         """WebSockets that wait for their document."""
         self._on_left = node.forget
@@ -88,7 +90,7 @@ class DocumentEndpoint:
 
     async def _serve(self, room: Room, transport: Transport) -> None:
         health = Health(asyncio.get_running_loop().time(), self._node.settings.slow_client_s)
-        connection = Connection(transport, room, self._node.dialect, health, self._on_left)
+        connection = Connection(transport, room, self._node.dialect, health, self._limits, self._on_left)
         self._node.connections.add(connection)
         try:
             room.join(connection)

@@ -6,6 +6,7 @@ A failed load is never an empty document: it raises, and whoever waits is told t
 
 import asyncio
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crdt.compaction import REPLAY_WIDTH
@@ -54,7 +55,7 @@ async def load(store: Store, name: str) -> Loaded:
     """Load one document; raises ``StoreUnavailable`` or ``DocumentUnreadable``."""
     stored = await store.load(name)
     try:
-        document = _from_snapshot(stored)
+        document = await _from_snapshot(stored)
         waiting = await _replay(document, stored)
     except (ProtocolError, DocumentBroken) as error:
         raise DocumentUnreadable(f"{name!r}: {error}") from error
@@ -66,22 +67,27 @@ async def load(store: Store, name: str) -> Loaded:
     return Loaded(document, waiting, stored.last_position, tail, folded)
 
 
-def _from_snapshot(stored: Stored) -> Document:
-    if stored.snapshot is None:
-        return Document()
-    return Document.from_snapshot(stored.snapshot.update, stored.snapshot.depth)
+async def _from_snapshot(stored: Stored) -> Document:
+    document = Document()
+    if stored.snapshot is not None:
+        await _run(document.restoring(stored.snapshot.update, stored.snapshot.depth))
+    return document
 
 
 async def _replay(document: Document, stored: Stored) -> list[Update]:
     updates = [Update(entry.update) for entry in stored.entries]
     waiting: list[Update] = []
-    resume_at = time.monotonic() + STALL_LIMIT_S
     for index in range(0, len(updates), REPLAY_WIDTH):
         intake = document.intake(merge(updates[index : index + REPLAY_WIDTH]))
-        for _ in intake.steps():
-            if time.monotonic() > resume_at:
-                await asyncio.sleep(0)
-                resume_at = time.monotonic() + STALL_LIMIT_S
+        await _run(intake.steps())
         if intake.rest is not None:
             waiting.append(intake.rest)
     return take_all(document, waiting)
+
+
+async def _run(steps: Iterator[object]) -> None:
+    resume_at = time.monotonic() + STALL_LIMIT_S
+    for _ in steps:
+        if time.monotonic() > resume_at:
+            await asyncio.sleep(0)
+            resume_at = time.monotonic() + STALL_LIMIT_S

@@ -17,7 +17,7 @@ from typing import assert_never
 
 from crdt.dialects import Dialect
 from crdt.document import Document, DocumentBroken
-from crdt.effects import Accepted, Acknowledge, Announce, Discarded, Effect, Ingest, Reply, SendDiff
+from crdt.effects import Accepted, Acknowledge, Announce, Discarded, Effect, Ingest, Refused, Reply, SendDiff
 from crdt.errors import CloseCode
 from crdt.messages import AwarenessUpdate, Outgoing, SyncStatus, SyncUpdate
 from crdt.state_vector import StateVector
@@ -67,6 +67,8 @@ class Room:
         self._relayed = Batch()
         """Entries of other nodes: they are sent, not logged again."""
         self._receipts = Receipts()
+        self._refused_count = 0
+        """Edits of which something was not taken, since the room was opened."""
         self.relay = Relay(self, loaded.waiting)
 
     def join(self, member: Member) -> None:
@@ -106,8 +108,8 @@ class Room:
         """Carry out what a session returned."""
         for effect in effects:
             match effect:
-                case Accepted(update):
-                    self.accept(update)
+                case Accepted(update, is_plain):
+                    self.accept(update, is_plain=is_plain)
                     if self._journal.is_full:
                         member.pause(PauseReason.LOG)
                 case Announce(clients):
@@ -122,20 +124,27 @@ class Room:
                     member.ingest(steps)
                 case Discarded(size_bytes):
                     logger.warning("%r: dropped %d bytes waiting for unknown edits", self.name, size_bytes)
+                case Refused(reason):
+                    self._log_refusal(reason)
                 case _:
                     assert_never(effect)
         if member.session.waits and member in self.members:
             self.relay.hold(member)
 
-    def accept(self, update: Update) -> None:
-        """Log and send what has entered the document."""
+    def _log_refusal(self, reason: str) -> None:
+        self._refused_count += 1
+        fields = {"document": self.name, "count": self._refused_count}
+        logger.warning("an edit was not taken: %s", reason, extra=fields)
+
+    def accept(self, update: Update, *, is_plain: bool = False) -> None:
+        """Log and send what has entered the document; ``is_plain`` as in ``Accepted``."""
         self._receipts.begin()
         self._journal.expect(len(update))
-        self._grow(update, self._batch, FLUSH_INTERVAL_S)
+        self._grow(update, self._batch, FLUSH_INTERVAL_S, is_plain=is_plain)
 
-    def _grow(self, update: Update, batch: Batch, interval_s: float) -> None:
+    def _grow(self, update: Update, batch: Batch, interval_s: float, *, is_plain: bool = False) -> None:
         self.relay.grown()
-        batch.add(update)
+        batch.add(update, is_plain=is_plain)
         self._joins.extend(update)
         self._pace.request(interval_s)
 

@@ -76,7 +76,7 @@ class Settings:
         (), "origins besides the server's own whose pages may connect; comma-separated, * for all", _origins
     )
     workers: int = _option(1, "processes that share the port", int)
-    max_message_bytes: int = _option(16 * 2**20, "the largest message taken from a client", int)
+    max_message_bytes: int = _option(2**26, "the largest message taken from a client", int)
     max_connections: int = _option(20_000, "connections served at once; more are closed with 1013", int)
     write_budget_bytes: int = _option(
         2**20, "what may wait for one client before it is skipped until it has caught up", int

@@ -10,6 +10,7 @@ from crdt.awareness import Awareness
 from crdt.document import Document, merge
 from crdt.effects import Accepted, Discarded, Effect, Ingest
 from crdt.encoding import Decoder
+from crdt.limits import Limits
 from crdt.messages import Message
 from crdt.session import Session
 from crdt.state_vector import decode_state_vector, encode_state_vector
@@ -62,7 +63,7 @@ class Replica:
 
     def deliver(self, peer: int, message: Message) -> None:
         """Hand ``message`` of ``peer`` to its session, then retry what every session holds back."""
-        session = self._sessions.setdefault(peer, Session(peer, self.document, self._awareness))
+        session = self._sessions.setdefault(peer, Session(peer, self.document, self._awareness, Limits()))
         grew = self._perform(session.receive(message, 0.0))
         while grew:
             waiting = [other for other in self._sessions.values() if other.waits]

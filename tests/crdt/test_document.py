@@ -131,10 +131,10 @@ def test_whatever_breaks_yrs_breaks_only_the_document(name: str) -> None:
 
 @pytest.mark.parametrize(
     "struct",
-    [item(5, b"\x01{"), item(6, b"\x01b\x03NaN"), item(5, b"\x00"), item(5, b"\xe8\x07" + b"[" * 1_000)],
-    ids=["json that does not end", "NaN", "no json", "json nested deeply"],
+    [item(5, b"\x01{"), item(6, b"\x01b\x03NaN"), item(5, b"\x00")],
+    ids=["json that does not end", "NaN", "no json"],
 )
-def test_U12_json_that_yrs_cannot_read_is_malformed_and_leaves_no_trace(struct: bytes) -> None:
+def test_U12_json_that_nobody_can_read_is_malformed_and_leaves_no_trace(struct: bytes) -> None:
     document = holding(HELLO)
     before = document.encode()
     with pytest.raises(Malformed):

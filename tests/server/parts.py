@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pycrdt import Doc, Text, merge_updates
 
 from crdt.dialects.y_websocket import YWebsocket
+from crdt.limits import Limits
 from crdt.messages import AwarenessUpdate, Message, SyncStatus, SyncStep1, SyncStep2, SyncUpdate
 from crdt.state_vector import StateVector
 from crdt.update import Update
@@ -131,7 +132,7 @@ class Parts:
         """Connect to a room that was acquired."""
         wire = Wire()
         health = Health(asyncio.get_running_loop().time(), slow_s)
-        wire.connection = Connection(wire, room, DIALECT, health, lambda _: None)
+        wire.connection = Connection(wire, room, DIALECT, health, Limits(), lambda _: None)
         self.members.append((wire.connection, room))
         self.wires[wire.connection] = wire
         room.join(wire.connection)

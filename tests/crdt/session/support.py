@@ -3,6 +3,7 @@
 from crdt.awareness import Awareness
 from crdt.document import Document
 from crdt.effects import Effect, Reply
+from crdt.limits import Limits
 from crdt.messages import SyncStep1
 from crdt.session import Session
 from crdt.update import Update
@@ -18,8 +19,8 @@ class Room:
         self.document = Document()
         self.document.intake(update(section(1, 0, text("hello")))).run()
         self.awareness = Awareness()
-        self.ann = Session(1, self.document, self.awareness)
-        self.bob = Session(2, self.document, self.awareness)
+        self.ann = Session(1, self.document, self.awareness, Limits())
+        self.bob = Session(2, self.document, self.awareness, Limits())
 
     def ask(self) -> Effect:
         """The sync step 1 that the room sends at this moment."""
