@@ -36,7 +36,7 @@ _NOTHING = b"\x00"
 
 
 MEASURE_AFTER = 64
-"""So many deletions make a full document worth another look: it is encoded for that."""
+"""So many changes make a full document worth another look: it is encoded for that."""
 
 KEPT_BESIDE = 2**16
 """Added to the depth of a document that holds what yrs would alter: then a snapshot of it has to be read."""
@@ -66,7 +66,7 @@ def _merge(updates: list[Update]) -> Update:
 class Document:
     """The live state of one document. All methods are synchronous; none keeps its arguments."""
 
-    __slots__ = ("_check", "_deletions", "_doc", "_stand_ins", "clocks", "nesting", "pairs", "size_bytes")
+    __slots__ = ("_check", "_changes", "_doc", "_stand_ins", "clocks", "nesting", "pairs", "size_bytes")
 
     def __init__(self) -> None:
         self._doc: Doc[Text] | None = None
@@ -79,8 +79,8 @@ class Document:
         """How large it may be: what is deleted is taken off when it is measured."""
         self._check = ClockCheck()
         self._stand_ins = StandIns()
-        self._deletions = 0
-        """How often something was deleted since it was measured."""
+        self._changes = 0
+        """How often it has changed since it was measured."""
 
     @classmethod
     def from_snapshot(cls, snapshot: bytes, depth: int) -> "Document":
@@ -111,7 +111,7 @@ class Document:
         self._doc, self.clocks = other._doc, other.clocks
         self.nesting, self.pairs = other.nesting, other.pairs
         self._check, self._stand_ins = other._check, other._stand_ins
-        self.size_bytes, self._deletions = other.size_bytes, other._deletions
+        self.size_bytes, self._changes = other.size_bytes, other._changes
 
     @property
     def depth(self) -> int:
@@ -156,9 +156,9 @@ class Document:
         if not inspection.ends:
             return
         size_bytes = len(inspection.update)
-        if self.size_bytes + size_bytes > limits.document_bytes and self._deletions >= MEASURE_AFTER:
+        if self.size_bytes + size_bytes > limits.document_bytes and self._changes >= MEASURE_AFTER:
             self.size_bytes = len(self.encode())
-            self._deletions = 0
+            self._changes = 0
         if self.size_bytes + size_bytes > limits.document_bytes:
             raise NotTaken("the document is full")
         newcomers = sum(client not in self.clocks for client in inspection.ends)
@@ -177,9 +177,8 @@ class Document:
         if self.nesting.deepest and not is_deletion:
             self.nesting.record_text(client, clock, left, right)
         integrate(self._live, update)
-        if is_deletion:
-            self._deletions += 1
-        else:
+        self._changes += 1
+        if not is_deletion:
             self._check.move(client, clock)
             self.clocks[client] = end
             self.size_bytes += len(update)
@@ -195,6 +194,7 @@ class Document:
         Raises ``Malformed`` or ``DocumentBroken``.
         """
         self.size_bytes += len(piece.update)
+        self._changes += 1
         is_altered = reading is Reading.ALTERED
         integrate(self._live, self._stand_ins.hide(piece.update) if is_altered else piece.update)
         for client, end in piece.ends.items():
@@ -224,7 +224,7 @@ class Document:
         finally:
             doc.unobserve(subscription)
         self._compare_clocks()
-        self._deletions += 1
+        self._changes += 1
         return new[0] if new else None
 
     @property

@@ -5,8 +5,13 @@ bounded by what a message may be, and what would make them larger is not taken (
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 __all__ = ["Limits"]
+
+_CONTENT_BYTES = 2**24
+_HEAD_BYTES = 1_024
+"""More than what goes with an update in its message."""
 
 _CLIENT_BYTES = 13
 """What a client takes in a state vector: 8 for its id, 5 for its clock."""
@@ -16,20 +21,18 @@ _CLIENT_BYTES = 13
 class Limits:
     """What one document may hold; sizes in bytes."""
 
-    message_bytes: int = 2**26
-    """The largest message that a client may send."""
+    content_bytes: int
+    """The largest content of one struct: what is beside it is taken, also where it is not."""
+    document_bytes: int
+    """The largest document."""
+    clients: int
+    """The most client ids that have written."""
 
-    @property
-    def content_bytes(self) -> int:
-        """The largest content of one struct: what is beside it is taken, also where it is not."""
-        return self.message_bytes // 4
-
-    @property
-    def document_bytes(self) -> int:
-        """The largest document; keystrokes on their way may make it a little larger."""
-        return self.message_bytes // 8 * 7
-
-    @property
-    def clients(self) -> int:
-        """The most client ids that have written."""
-        return self.message_bytes // 2 // _CLIENT_BYTES
+    @classmethod
+    def of(cls, message_bytes: int = 2**26) -> Self:
+        """Return what goes with a largest message of so many bytes."""
+        return cls(
+            content_bytes=max(message_bytes // 4, min(message_bytes, _CONTENT_BYTES)),
+            document_bytes=message_bytes - _HEAD_BYTES,
+            clients=message_bytes // 2 // _CLIENT_BYTES,
+        )

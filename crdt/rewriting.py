@@ -26,6 +26,10 @@ class Removed:
     kind: int
     size_bytes: int
 
+    def __str__(self) -> str:
+        """Tell where it stood, for the log."""
+        return f"{self.size_bytes} bytes of kind {self.kind} at {self.range.client}:{self.range.clock}"
+
 
 @dataclass(slots=True)
 class Rewriting:

@@ -44,7 +44,7 @@ class DocumentEndpoint:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._limits = Limits(node.settings.max_message_bytes)
+        self._limits = Limits.of(node.settings.max_message_bytes)
         self._coming = 0
         """WebSockets that wait for their document."""
         self._on_left = node.forget

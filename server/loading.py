@@ -5,6 +5,7 @@ A failed load is never an empty document: it raises, and whoever waits is told t
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from crdt.update import Update
 from server.storage import DocumentUnreadable, Store, Stored
 
 __all__ = ["Loaded", "Tail", "load"]
+
+logger = logging.getLogger("cowrite.rooms")
 
 STALL_LIMIT_S = 0.010
 """How long replaying may keep the loop to itself."""
@@ -55,10 +58,14 @@ async def load(store: Store, name: str) -> Loaded:
     """Load one document; raises ``StoreUnavailable`` or ``DocumentUnreadable``."""
     stored = await store.load(name)
     try:
-        document = await _from_snapshot(stored)
-        waiting = await _replay(document, stored)
+        document, waiting = await _build(stored, REPLAY_WIDTH)
     except (ProtocolError, DocumentBroken) as error:
-        raise DocumentUnreadable(f"{name!r}: {error}") from error
+        logger.warning("replaying entry by entry: %s", error, extra={"document": name})
+        try:
+            # yrs, which merges, may misread what an older version has logged.
+            document, waiting = await _build(stored, 1)
+        except (ProtocolError, DocumentBroken) as error:
+            raise DocumentUnreadable(f"{name!r}: {error}") from error
     tail = Tail()
     now = asyncio.get_running_loop().time()
     for entry in stored.entries:
@@ -67,22 +74,19 @@ async def load(store: Store, name: str) -> Loaded:
     return Loaded(document, waiting, stored.last_position, tail, folded)
 
 
-async def _from_snapshot(stored: Stored) -> Document:
+async def _build(stored: Stored, width: int) -> tuple[Document, list[Update]]:
+    """Return the document and what waits in its log; ``width`` entries are merged before they are taken."""
     document = Document()
     if stored.snapshot is not None:
         await _run(document.restoring(stored.snapshot.update, stored.snapshot.depth))
-    return document
-
-
-async def _replay(document: Document, stored: Stored) -> list[Update]:
     updates = [Update(entry.update) for entry in stored.entries]
     waiting: list[Update] = []
-    for index in range(0, len(updates), REPLAY_WIDTH):
-        intake = document.intake(merge(updates[index : index + REPLAY_WIDTH]))
+    for index in range(0, len(updates), width):
+        intake = document.intake(merge(updates[index : index + width]))
         await _run(intake.steps())
         if intake.rest is not None:
             waiting.append(intake.rest)
-    return take_all(document, waiting)
+    return document, take_all(document, waiting)
 
 
 async def _run(steps: Iterator[object]) -> None:

@@ -85,7 +85,7 @@ def taken(case: Case) -> float:
     """Seconds for each keystroke, from the frame on."""
     document, dialect = Document(), YWebsocket()
     document.intake(case.base).run()
-    session = Session(1, document, Awareness(), Limits())
+    session = Session(1, document, Awareness(), Limits.of())
     frames = [dialect.encode(SyncUpdate(keystroke)) for keystroke in case.keystrokes]
     started = time.process_time()
     for frame in frames:
@@ -142,7 +142,7 @@ def ingest(name: str, base: Update, sent: Update) -> None:
     """Print the longest step of taking ``sent``, how long all of it took, and what encoding costs."""
     document = Document()
     document.intake(base).run()
-    session = Session(1, document, Awareness(), Limits())
+    session = Session(1, document, Awareness(), Limits.of())
     started = latest = time.process_time()
     [effect] = session.receive(SyncUpdate(sent), 0.0)
     assert isinstance(effect, Ingest)

@@ -63,7 +63,7 @@ class Replica:
 
     def deliver(self, peer: int, message: Message) -> None:
         """Hand ``message`` of ``peer`` to its session, then retry what every session holds back."""
-        session = self._sessions.setdefault(peer, Session(peer, self.document, self._awareness, Limits()))
+        session = self._sessions.setdefault(peer, Session(peer, self.document, self._awareness, Limits.of()))
         grew = self._perform(session.receive(message, 0.0))
         while grew:
             waiting = [other for other in self._sessions.values() if other.waits]

@@ -38,6 +38,8 @@ class Wire:
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
+        self.refusals: list[bytes] = []
+        """What it was told in words."""
         self.closing: tuple[int, str] | None = None
         self.is_aborted = False
         self.is_stuck = False
@@ -54,6 +56,8 @@ class Wire:
             return
         for payload in payloads_of(frame):
             self.messages += DIALECT.decode(payload)
+            if payload.startswith(b"\x02\x00"):
+                self.refusals.append(payload)
         if self.is_stuck:
             self.unsent_bytes += len(frame)
             if self.unsent_bytes > BUDGET_BYTES and not self._is_writing_paused:
@@ -132,7 +136,7 @@ class Parts:
         """Connect to a room that was acquired."""
         wire = Wire()
         health = Health(asyncio.get_running_loop().time(), slow_s)
-        wire.connection = Connection(wire, room, DIALECT, health, Limits(), lambda _: None)
+        wire.connection = Connection(wire, room, DIALECT, health, Limits.of(), lambda _: None)
         self.members.append((wire.connection, room))
         self.wires[wire.connection] = wire
         room.join(wire.connection)

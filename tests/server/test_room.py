@@ -45,7 +45,7 @@ async def test_a_flush_that_costs_more_comes_less_often(
     starts: list[float] = []
     cost_s = 0.03
 
-    def slow_merge(updates: list[Update]) -> Update:
+    def slow_merge(updates: list[Update], *, is_plain: bool = False) -> Update:
         starts.append(time.monotonic())
         time.sleep(cost_s)
         return merge(updates)
@@ -84,7 +84,7 @@ async def test_a_room_that_cannot_flush_is_given_up_and_nothing_is_lost(
     may_merge = threading.Event()
     may_merge.set()
 
-    def fragile_merge(updates: list[Update]) -> Update:
+    def fragile_merge(updates: list[Update], *, is_plain: bool = False) -> Update:
         if not may_merge.is_set():
             raise RuntimeError("a bug")
         return merge(updates)
@@ -112,7 +112,7 @@ async def test_a_room_that_cannot_flush_is_given_up_and_nothing_is_lost(
 
 
 async def test_a_held_update_that_is_refused_takes_no_other_with_it() -> None:
-    """Two wait for the same gap: the first is taken, the second is hostile. The log must know the first."""
+    """Two wait for the same gap: one is taken, the other nests too deeply. The log must know the first."""
     store = MemoryStore()
     async with running_parts(store) as parts:
         attacker, wire = await parts.join("d")
@@ -123,7 +123,8 @@ async def test_a_held_update_that_is_refused_takes_no_other_with_it() -> None:
         friend.message_received(update_frame(update(section(6, 0, text("c")), section(5, 0, text("a")))))
         await asyncio.sleep(0)
         attacker.tick(asyncio.get_running_loop().time())
-        await until(lambda: wire.closing is not None, "refused")
+        await until(lambda: wire.refusals, "refused")
+        assert wire.closing is None
         friend.message_received(update_frame(update(section(7, 0, text("later")))))
         friend.message_received(status(b"saved"))
         friend_wire = parts.wire_of(friend)

@@ -19,8 +19,8 @@ class Room:
         self.document = Document()
         self.document.intake(update(section(1, 0, text("hello")))).run()
         self.awareness = Awareness()
-        self.ann = Session(1, self.document, self.awareness, Limits())
-        self.bob = Session(2, self.document, self.awareness, Limits())
+        self.ann = Session(1, self.document, self.awareness, Limits.of())
+        self.bob = Session(2, self.document, self.awareness, Limits.of())
 
     def ask(self) -> Effect:
         """The sync step 1 that the room sends at this moment."""

@@ -1,0 +1,84 @@
+"""An edit for which the document has no place: its author stays and is told (S10, L8)."""
+
+import pytest
+
+from crdt.awareness import Awareness
+from crdt.document import MEASURE_AFTER, Document
+from crdt.effects import Accepted, Acknowledge, Effect, Refused, Reply
+from crdt.limits import Limits
+from crdt.messages import PermissionDenied, SyncStatus, SyncStep2, SyncUpdate
+from crdt.session import Session
+from tests.crdt.build import chain, section, text, update
+
+LIMITS = Limits(content_bytes=4_096, document_bytes=4_096, clients=100)
+FULL = "4413: the document is full, edits are not saved"
+
+
+def reasons(effects: list[Effect]) -> list[str]:
+    return [effect.reason for effect in effects if isinstance(effect, Refused)]
+
+
+def words(effects: list[Effect]) -> list[str]:
+    messages = [effect.message for effect in effects if isinstance(effect, Reply)]
+    return [message.reason for message in messages if isinstance(message, PermissionDenied)]
+
+
+@pytest.fixture
+def document() -> Document:
+    """Nearly full, by many updates of client 1."""
+    document = Document()
+    document.intake(update(section(1, 0, text("x" * LIMITS.document_bytes)))).run()
+    return document
+
+
+@pytest.fixture
+def ann(document: Document) -> Session:
+    return Session(1, document, Awareness(), LIMITS)
+
+
+def test_L8_a_full_document_takes_nothing_and_its_author_stays(ann: Session, document: Document) -> None:
+    before = document.encode()
+    for edit in (text("a"), text("é" * 200)):
+        effects = ann.receive(SyncUpdate(update(section(2, 0, edit))), 0.0)
+        assert not any(isinstance(effect, Accepted) for effect in effects)
+    assert ann.receive(SyncStatus(b"\x01"), 0.0) == []
+    assert document.encode() == before
+
+
+def test_S10_who_goes_on_writing_is_told_once(ann: Session) -> None:
+    first = ann.receive(SyncUpdate(update(section(2, 0, text("é")))), 0.0)
+    assert (words(first), reasons(first)) == ([FULL], ["the document is full"])
+    again = ann.receive(SyncUpdate(update(section(2, 0, text("é")))), 0.0)
+    assert (words(again), reasons(again)) == ([], [])
+
+
+def test_L8_a_full_document_may_be_deleted_from_and_has_space_then(ann: Session, document: Document) -> None:
+    size = LIMITS.document_bytes
+    for clock in range(0, size - 100, (size - 100) // MEASURE_AFTER):
+        deleted = update(deletes={1: [(clock, (size - 100) // MEASURE_AFTER)]})
+        assert ann.receive(SyncUpdate(deleted), 0.0) == [Accepted(deleted)]
+    typed = update(section(2, 0, text("é")))
+    assert ann.receive(SyncStep2(typed), 0.0) == [Accepted(typed)]
+    assert ann.receive(SyncStatus(b"\x01"), 0.0) == [Acknowledge(b"\x01")]
+
+
+def test_L8_a_document_takes_no_more_client_ids_than_a_state_vector_may_name() -> None:
+    limits = Limits.of(2**20)
+    document = Document()
+    newcomers = [section(client, 0, text("x")) for client in range(limits.clients, 0, -1)]
+    document.intake(update(*newcomers)).run()
+    ann = Session(1, document, Awareness(), limits)
+    effects = ann.receive(SyncUpdate(update(section(2**40, 0, text("é")))), 0.0)
+    assert reasons(effects) == ["the document has too many client ids"]
+    known = update(section(1, 1, text("é", left=(1, 0))))
+    assert ann.receive(SyncUpdate(known), 0.0) == [Accepted(known)]
+    assert len(document.state_vector) < 2**20
+
+
+def test_U8_what_is_beside_types_that_nest_too_deeply_is_taken() -> None:
+    ann = Session(1, Document(), Awareness(), Limits.of())
+    ann.receive(SyncUpdate(chain(1, 0, 1_001)), 0.0)
+    effects = ann.receive(SyncUpdate(chain(2, 0, 1_002)), 0.0)
+    assert words(effects) == ["4413: shared types nest too deeply, edits are not saved"]
+    beside = update(section(3, 0, text("é")))
+    assert ann.receive(SyncUpdate(beside), 0.0) == [Accepted(beside)]
