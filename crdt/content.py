@@ -37,7 +37,7 @@ _TYPES = range(7)
 
 
 _OBJECT = 118
-LOST_OPTIONS = (b"\x04meta", b"\x0ccollectionid")
+LOST_OPTIONS = (b"\x04meta", b"\x04guid", b"\x0ccollectionid")
 """The options of a subdocument that yrs drops."""
 
 

@@ -28,7 +28,7 @@ _STAND_IN = re.compile(
 
 _MAY_BE_ALTERED = re.compile(
     rb"\x7a.{8}"  # an int64
-    rb"|\x04meta|\x0ccollectionid"  # a subdocument
+    rb"|\x04meta|\x04guid|\x0ccollectionid"  # a subdocument
     rb"|-0|[0-9][eE]|[0-9.]{16}",  # numbers in JSON
     re.DOTALL,
 )

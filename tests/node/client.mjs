@@ -8,6 +8,7 @@
 import { Buffer } from 'node:buffer'
 import { createInterface } from 'node:readline'
 import * as Y from 'yjs'
+import { read, wanted, write } from './contents.mjs'
 import { StockClient } from './stock.mjs'
 
 const clients = new Map()
@@ -27,6 +28,10 @@ const COMMANDS = {
   text: client => client.text.toString(),
   clientId: client => client.doc.clientID,
   clocks: client => Object.fromEntries(Y.decodeStateVector(Y.encodeStateVector(client.doc))),
+
+  write: client => write(client.doc),
+  read: client => read(client.doc),
+  wanted: client => wanted(client.doc),
 
   setAwareness: (client, { state }) => client.provider.awareness.setLocalState(state),
   awareness: client => Object.fromEntries(client.provider.awareness.getStates()),
