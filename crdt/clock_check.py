@@ -7,7 +7,7 @@ with what it said before, so the clients that have moved since are noted.
 
 from collections.abc import Mapping
 
-from crdt.encoding import encode_var_uint
+from crdt.encoding import Decoder, encode_var_uint
 from crdt.state_vector import decode_state_vector
 
 __all__ = ["ClockCheck"]
@@ -19,34 +19,38 @@ _MOVED_LIMIT = 64
 class ClockCheck:
     """The state vector of yrs when it was last found right."""
 
-    __slots__ = ("_agreed", "_moved")
+    __slots__ = ("_agreed", "moved")
 
     def __init__(self) -> None:
-        self._agreed = b"\x00"
-        self._moved: dict[int, int] = {}
-        """The clocks that the clients had then, which have moved since."""
-
-    def move(self, client: int, clock: int) -> None:
-        """Note that ``client``, which was at ``clock``, is about to move."""
-        self._moved.setdefault(client, clock)
+        self._agreed = b""
+        """Without the number of clients, with which it begins."""
+        self.moved: dict[int, int] = {}
+        """The clocks that the clients had then which have moved since; whoever moves one notes it."""
 
     def agrees(self, state: bytes, clocks: Mapping[int, int]) -> bool:
         """Whether ``state``, the state vector of yrs, says what ``clocks`` say."""
-        if state != self._expected(clocks) and decode_state_vector(state) != clocks:
+        decoder = Decoder(state)
+        count = decoder.read_var_uint()
+        entries = state[decoder.position :]
+        if count != len(clocks):
             return False
-        self._agreed = state
-        self._moved.clear()
+        if self._former(entries, clocks) != self._agreed and decode_state_vector(state) != clocks:
+            return False
+        self._agreed = entries
+        self.moved.clear()
         return True
 
-    def _expected(self, clocks: Mapping[int, int]) -> bytes | None:
-        """The former state with the clocks that have moved; None where that cannot be told."""
-        if len(self._moved) > _MOVED_LIMIT:
+    def _former(self, entries: bytes, clocks: Mapping[int, int]) -> bytes | None:
+        """Take back what has moved: yrs keeps its order, as long as it has space for newcomers.
+
+        None where that cannot be told.
+        """
+        if len(self.moved) > _MOVED_LIMIT:
             return None
-        expected = self._agreed
-        for client, clock in self._moved.items():
+        for client, clock in self.moved.items():
             encoded = encode_var_uint(client)
-            was = encoded + encode_var_uint(clock)
-            if expected.count(was) != 1:
+            entry = encoded + encode_var_uint(clocks[client])
+            if entries.count(entry) != 1:
                 return None
-            expected = expected.replace(was, encoded + encode_var_uint(clocks[client]))
-        return expected
+            entries = entries.replace(entry, encoded + encode_var_uint(clock) if clock else b"")
+        return entries

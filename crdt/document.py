@@ -177,9 +177,10 @@ class Document:
         if self.nesting.deepest and not is_deletion:
             self.nesting.record_text(client, clock, left, right)
         integrate(self._live, update)
-        self._changes += 1
-        if not is_deletion:
-            self._check.move(client, clock)
+        if is_deletion:
+            self._changes += 1
+        else:
+            self._check.moved.setdefault(client, clock)
             self.clocks[client] = end
             self.size_bytes += len(update)
         return True
@@ -200,7 +201,7 @@ class Document:
         for client, end in piece.ends.items():
             known = self.clocks.get(client, 0)
             if end > known:
-                self._check.move(client, known)
+                self._check.moved.setdefault(client, known)
                 self.clocks[client] = end
         self._compare_clocks()
         if self._stand_ins.is_due:

@@ -173,17 +173,19 @@ class Session:
         return [Announce(gone)] if gone else []
 
     def _take(self, update: Update, now: float, *, is_complete: bool) -> list[Effect]:
-        if len(update) <= KEYSTROKE_LIMIT_BYTES and not is_complete and self._take_keystroke(update):
+        document = self._document
+        if (
+            len(update) <= KEYSTROKE_LIMIT_BYTES
+            and not is_complete
+            and document.size_bytes < self._limits.document_bytes
+            and document.take_keystroke(update)
+        ):
             return [Accepted(update, is_plain=True)]
-        intake = self._document.intake(update, is_complete=is_complete, limits=self._limits)
+        intake = document.intake(update, is_complete=is_complete, limits=self._limits)
         if len(update) > PIECE_LIMIT_BYTES:
             return [Ingest(self._ingest(intake, now, is_complete=is_complete))]
         effects: list[Effect] = [Accepted(part) for part in intake.run()]
         return effects + self._taken(intake, now, is_complete=is_complete)
-
-    def _take_keystroke(self, update: Update) -> bool:
-        has_space = self._document.size_bytes < self._limits.document_bytes
-        return has_space and self._document.take_keystroke(update)
 
     def _ingest(self, intake: Intake, now: float, *, is_complete: bool) -> Iterator[list[Effect]]:
         for part in intake.steps():
