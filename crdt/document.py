@@ -14,7 +14,12 @@ from crdt.errors import ProtocolError
 from crdt.gate import Inspection
 from crdt.keystroke import read_keystroke
 from crdt.nesting import Nesting
-from crdt.state_vector import StateVector, decode_state_vector, encode_state_vector
+from crdt.state_vector import (
+    StateVector,
+    check_state_vector,
+    decode_state_vector,
+    encode_state_vector,
+)
 from crdt.surrogates import SurrogatePairs
 from crdt.update import EMPTY_UPDATE, Update
 from crdt.yrs import DocumentBroken, integrate, yrs
@@ -23,6 +28,9 @@ __all__ = ["Document", "DocumentBroken", "Intake", "merge"]
 
 _MERGE_WIDTH = 64
 """``merge_updates`` is superlinear: 4,000 updates at once take 115 ms, in a tree of 64 they take 6 ms."""
+
+_MANY = 1_000
+"""Clients of whom yrs writes the state vector: of 45,000 in 3 ms, where Python takes 21."""
 
 _NOTHING = b"\x00"
 """The state vector of who has nothing."""
@@ -78,7 +86,10 @@ class Document:
     @property
     def state_vector(self) -> StateVector:
         """What is known, for a sync step 1."""
-        return encode_state_vector(self.clocks)
+        if len(self.clocks) < _MANY:
+            return encode_state_vector(self.clocks)
+        with yrs():
+            return StateVector(self._live.get_state())
 
     def encode(self) -> Update:
         """Return the whole document as one update; raises ``DocumentBroken``."""
@@ -89,7 +100,7 @@ class Document:
 
         Raises ``Malformed`` when the bytes are not a state vector, and ``DocumentBroken``.
         """
-        decode_state_vector(state_vector)
+        check_state_vector(state_vector)
         if self._doc is None:
             return EMPTY_UPDATE
         with yrs():

@@ -62,7 +62,8 @@ class DocumentEndpoint:
             await send({"type": "websocket.close", "code": refused.code, "reason": refused.code.phrase})
             return
         budget_bytes = self._node.settings.write_budget_bytes
-        await self._serve(room, open_transport(scope, receive, send, budget_bytes))
+        transport = open_transport(scope, receive, send, budget_bytes, self._node.receive_budget)
+        await self._serve(room, transport)
 
     def _admit(self, scope: Scope) -> str:
         headers = Headers(scope=scope)
