@@ -89,19 +89,15 @@ class FrameReader(asyncio.Protocol):
             self._skip(data)
         else:
             self._rest += data
-            self._look_again(self._rest)
-
-    def _look_again(self, frame: bytearray) -> None:
-        is_large = self._wanted > COUNTED_BYTES
-        if len(frame) < self._wanted:
-            if is_large:
-                self._tell_growth(frame)
-            return
-        self._rest = None
-        if is_large:
-            self._take_large(frame)
-        else:
-            self._take(frame)
+            if len(self._rest) < self._wanted:
+                if self._wanted > COUNTED_BYTES:
+                    self._tell_growth(self._rest)
+                return
+            whole, self._rest = self._rest, None
+            if self._wanted > COUNTED_BYTES:
+                self._take_large(whole)
+            else:
+                self._take(whole)
 
     def _take(self, data: bytes | bytearray) -> None:
         at, size = 0, len(data)
@@ -115,7 +111,10 @@ class FrameReader(asyncio.Protocol):
                 self._parse(bytes(data[at:start]))
                 return
             if end > size:
-                self._keep(data, at, start, end)
+                if end - at > COUNTED_BYTES:
+                    self._keep_large(data, at, start, end)
+                else:
+                    self._rest, self._wanted = bytearray(memoryview(data)[at:]), end - at
                 return
             if data[at] == _FINAL_BINARY and self._parser is None:
                 self.message_read(apply_mask(data[start:end], data[start - 4 : start]))
@@ -123,18 +122,15 @@ class FrameReader(asyncio.Protocol):
                 self._parse(bytes(data[at:end]))
             at = end
 
-    def _keep(self, data: bytes | bytearray, at: int, start: int, end: int) -> None:
-        """Keep the beginning of a frame."""
-        if end - at > COUNTED_BYTES:
-            if data[at] & ~_FINAL > _OPCODE_DATA_LAST:
-                # Not allowed at this size. A frame of the same kind and 126 bytes is as wrong.
-                self._parse(bytes((data[at], 0xFE, 0, 126)) + bytes(4 + 126))
-                return
-            if self._received_bytes + end - start > self._max_size:
-                self._parse(bytes(data[at:start]))
-                return
-        self._rest, self._wanted = bytearray(memoryview(data)[at:]), end - at
-        if self._wanted > COUNTED_BYTES:
+    def _keep_large(self, data: bytes | bytearray, at: int, start: int, end: int) -> None:
+        """Keep the beginning of a large frame, unless its header is wrong."""
+        if data[at] & ~_FINAL > _OPCODE_DATA_LAST:
+            # Not allowed at this size. A frame of the same kind and 126 bytes is as wrong.
+            self._parse(bytes((data[at], 0xFE, 0, 126)) + bytes(4 + 126))
+        elif self._received_bytes + end - start > self._max_size:
+            self._parse(bytes(data[at:start]))
+        else:
+            self._rest, self._wanted = bytearray(memoryview(data)[at:]), end - at
             self._tell_growth(self._rest)
 
     @property
