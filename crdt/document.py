@@ -21,7 +21,12 @@ from crdt.nesting import Nesting
 from crdt.reading import Reading
 from crdt.rewriting import Removed, Rewriting
 from crdt.stand_ins import StandIns, may_be_altered
-from crdt.state_vector import StateVector, decode_state_vector, encode_state_vector
+from crdt.state_vector import (
+    StateVector,
+    check_state_vector,
+    decode_state_vector,
+    encode_state_vector,
+)
 from crdt.surrogates import SurrogatePairs
 from crdt.update import EMPTY_UPDATE, DeleteRange, Update, encode_update
 from crdt.yrs import DocumentBroken, integrate, yrs
@@ -30,6 +35,9 @@ __all__ = ["Document", "DocumentBroken", "Intake", "merge"]
 
 _MERGE_WIDTH = 64
 """``merge_updates`` is superlinear: 4,000 updates at once take 115 ms, in a tree of 64 they take 6 ms."""
+
+_MANY = 1_000
+"""Clients of whom yrs writes the state vector: of 45,000 in 3 ms, where Python takes 21."""
 
 _NOTHING = b"\x00"
 """The state vector of who has nothing."""
@@ -121,7 +129,10 @@ class Document:
     @property
     def state_vector(self) -> StateVector:
         """What is known, for a sync step 1."""
-        return encode_state_vector(self.clocks)
+        if len(self.clocks) < _MANY:
+            return encode_state_vector(self.clocks)
+        with yrs():
+            return StateVector(self._live.get_state())
 
     def encode(self) -> Update:
         """Return the whole document as one update; raises ``DocumentBroken``."""
@@ -132,7 +143,7 @@ class Document:
 
         Raises ``Malformed`` when the bytes are not a state vector, and ``DocumentBroken``.
         """
-        decode_state_vector(state_vector)
+        check_state_vector(state_vector)
         if self._doc is None:
             return EMPTY_UPDATE
         self._compare_clocks()
@@ -162,7 +173,7 @@ class Document:
         if self.size_bytes + size_bytes > limits.document_bytes:
             raise NotTaken("the document is full")
         newcomers = sum(client not in self.clocks for client in inspection.ends)
-        if newcomers and len(self.clocks) + newcomers > limits.clients:
+        if newcomers and len(self.clocks) + newcomers > limits.client_ids:
             raise NotTaken("the document has too many client ids")
 
     def take_keystroke(self, update: bytes) -> bool:

@@ -51,9 +51,6 @@ HELD_LIMIT_BYTES = 262_144
 HELD_LIMIT_S = 30.0
 """The bounds of what one peer may have held back (S5)."""
 
-STATE_VECTOR_LIMIT_BYTES = 262_144
-"""The largest state vector: 25,000 clients and more (S3)."""
-
 STATUS_LIMIT_BYTES = 64
 """The largest payload of a sync status, which clients fill with a counter (S7)."""
 
@@ -120,8 +117,6 @@ class Session:
             case AwarenessUpdate(body):
                 return self._hear(body, now)
             case SyncStep1(state_vector):
-                if len(state_vector) > STATE_VECTOR_LIMIT_BYTES:
-                    raise TooLarge("state vector too large")
                 return [SendDiff(state_vector)]
             case SyncStep2(update):
                 return self._take(update, now, is_complete=True)

@@ -10,27 +10,25 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from crdt.dialects import Dialect
 from crdt.document import DocumentBroken
 from crdt.effects import Effect, SendDiff
 from crdt.errors import CloseCode, ProtocolError
 from crdt.limits import Limits
-from crdt.messages import AwarenessUpdate, Message
+from crdt.messages import AwarenessUpdate, Message, PermissionDenied
 from crdt.session import Session
 from crdt.state_vector import StateVector
 from server.health import Health
 from server.member import PauseReason
 from server.room import Room
-from server.slices import SLICE_S
+from server.slices import MESSAGE_COST_BYTES, SLICE_S, TURN_BYTES
 from server.transport import Frame, Transport, frame_of
 
 __all__ = ["Connection"]
 
 logger = logging.getLogger("cowrite.connection")
-
-TURN_BYTES, MESSAGE_BYTES = 65_536, 300
-"""What is taken before others have their turn, and what a message costs beyond its bytes: 5 to 10 ms."""
 
 _numbers = itertools.count(1)
 _OnLeft = Callable[["Connection"], None]
@@ -82,7 +80,7 @@ class Connection:
                 self._process_backlog()
         except (ProtocolError, DocumentBroken) as error:
             self._refuse(error)
-        self._turn_bytes -= len(payload) + MESSAGE_BYTES
+        self._turn_bytes -= len(payload) + MESSAGE_COST_BYTES
         if self._turn_bytes <= 0:
             self._turn_bytes = TURN_BYTES
             self.pause(PauseReason.TURN)
@@ -91,6 +89,12 @@ class Connection:
     def text_received(self) -> None:
         """Refuse a text frame: the protocol is binary."""
         self._log_and_close(CloseCode.TEXT_FRAME, "text frame")
+
+    def message_refused(self) -> None:
+        """Say in words why the connection closes: stock clients do not show a code."""
+        self.transport.write(
+            frame_of(self._dialect.encode(PermissionDenied("too large to be taken in one message")))
+        )
 
     def pause_writing(self) -> None:
         """Fall behind: the write budget is exceeded (R6)."""
@@ -109,6 +113,7 @@ class Connection:
         if self._asked is not None:
             asked, self._asked = self._asked, None
             self._perform(lambda: [SendDiff(asked)])
+            self.resume(PauseReason.QUESTION)
 
     def connection_lost(self, *, clean: bool) -> None:
         """Leave the room as soon as everything received is taken: a large last update is not lost."""
@@ -123,6 +128,7 @@ class Connection:
     def _leave_when_done(self) -> None:
         is_busy = self._is_open and (self._ingesting is not None or bool(self._backlog))
         if self._departure is not None and not is_busy:
+            self.transport.resume_reading()  # else what it sent last counts as being taken for ever
             self.leave(clean=self._departure)
 
     def leave(self, *, clean: bool) -> None:
@@ -136,12 +142,9 @@ class Connection:
 
     def _process_backlog(self) -> None:
         while self._backlog and not self._pauses and self._is_open:
-            self._receive(self._backlog.popleft())
+            self._perform(partial(self.session.receive, self._backlog.popleft(), self._loop.time()))
         if not self._backlog:
             self._backlog = None
-
-    def _receive(self, message: Message) -> None:
-        self._perform(lambda: self.session.receive(message, self._loop.time()))
 
     def _perform(self, take: Callable[[], list[Effect]]) -> None:
         try:
@@ -167,6 +170,8 @@ class Connection:
         """Send what a peer with ``state_vector`` lacks, now or when it has drained."""
         if self._health.is_behind:
             self._asked = state_vector
+            if len(state_vector) > TURN_BYTES:
+                self.pause(PauseReason.QUESTION)
         else:
             try:
                 self.room.answer(self, state_vector)
@@ -242,11 +247,10 @@ class Connection:
         if self._health.is_dead(now):
             self.transport.abort()
             return
-        if self._health.is_behind:
-            self._health.measure(now, self.transport.unsent_bytes)
-            if self._health.is_stuck(now):
-                self._log_and_close(CloseCode.OVERLOADED, "took nothing for too long")
-                return
+        self._health.measure(now, self.transport.unsent_bytes)
+        if self._health.is_stuck(now):
+            self._log_and_close(CloseCode.OVERLOADED, "took nothing for too long")
+            return
         if self._health.wants_ping(now):
             self.transport.ping()
         if self._health.wants_keepalive(now, self.room.fanned_out_at):

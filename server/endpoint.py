@@ -12,7 +12,6 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from crdt.errors import CloseCode, CowriteError
-from crdt.limits import Limits
 from server.bus import BusUnavailable
 from server.connection import Connection
 from server.health import Health
@@ -44,7 +43,7 @@ class DocumentEndpoint:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._limits = Limits.of(node.settings.max_message_bytes)
+        self._limits = node.settings.limits
         self._coming = 0
         """WebSockets that wait for their document."""
         self._on_left = node.forget
@@ -64,7 +63,8 @@ class DocumentEndpoint:
             await send({"type": "websocket.close", "code": refused.code, "reason": refused.code.phrase})
             return
         budget_bytes = self._node.settings.write_budget_bytes
-        await self._serve(room, open_transport(scope, receive, send, budget_bytes))
+        transport = open_transport(scope, receive, send, budget_bytes, self._node.receive_budget)
+        await self._serve(room, transport)
 
     def _admit(self, scope: Scope) -> str:
         headers = Headers(scope=scope)

@@ -21,6 +21,8 @@ class PauseReason(Enum):
     """A large update of its own is being taken."""
     LOG = auto()
     """Too much waits for the disk."""
+    QUESTION = auto()
+    """It has asked, with a large state vector, for what it lacks, and has not drained."""
     RELOAD = auto()
     """The document is being loaded anew."""
     TURN = auto()

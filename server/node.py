@@ -24,6 +24,7 @@ from server.storage.lock import exclusive
 from server.storage.memory import MemoryStore
 from server.storage.sqlite import SqliteStore
 from server.tasks import StoppingTasks
+from server.transport.receive_budget import ReceiveBudget
 
 __all__ = ["Node", "open_store"]
 
@@ -86,6 +87,7 @@ class Node:
     def __init__(self, settings: Settings, store: Store, bus: Bus | None, tasks: StoppingTasks) -> None:
         self.settings = settings
         self.dialect = YWebsocket()
+        self.receive_budget = ReceiveBudget(settings.receive_budget_bytes)
         self.connections: set[Connection] = set()
         self.is_draining = False
         self._somebody_left = asyncio.Event()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from crdt.errors import CowriteError
+from crdt.limits import MESSAGE_BYTES, MESSAGE_MAX_BYTES, MESSAGE_MIN_BYTES, Limits
 from server.bus.redis_url import RedisUrl
 
 __all__ = ["Settings", "SettingsError", "add_options", "read_settings"]
@@ -76,7 +77,12 @@ class Settings:
         (), "origins besides the server's own whose pages may connect; comma-separated, * for all", _origins
     )
     workers: int = _option(1, "processes that share the port", int)
-    max_message_bytes: int = _option(2**26, "the largest message taken from a client", int)
+    max_message_bytes: int = _option(
+        MESSAGE_BYTES, "the largest message taken from a client; a document has at most half of it", int
+    )
+    receive_budget_bytes: int = _option(
+        0, "memory for large messages under way from all clients (0: twice the largest message)", int
+    )
     max_connections: int = _option(20_000, "connections served at once; more are closed with 1013", int)
     write_budget_bytes: int = _option(
         2**20, "what may wait for one client before it is skipped until it has caught up", int
@@ -115,12 +121,21 @@ class Settings:
             )
         if not 0 <= self.port < 65_536:
             raise SettingsError("--port: must be from 0 to 65535")
+        if not MESSAGE_MIN_BYTES <= self.max_message_bytes <= MESSAGE_MAX_BYTES:
+            raise SettingsError(f"--max-message-bytes: from {MESSAGE_MIN_BYTES} to {MESSAGE_MAX_BYTES}")
+        if not self.receive_budget_bytes:
+            object.__setattr__(self, "receive_budget_bytes", 2 * self.max_message_bytes)
+        if self.receive_budget_bytes < self.max_message_bytes:
+            raise SettingsError("--receive-budget-bytes: at least --max-message-bytes")
         if self.max_connections < 1:
             raise SettingsError("--max-connections: at least 1")
-        if min(self.max_message_bytes, self.write_budget_bytes, self.log_budget_bytes) < 2**16:
-            raise SettingsError(
-                "--max-message-bytes, --write-budget-bytes, --log-budget-bytes: at least 65536"
-            )
+        if min(self.write_budget_bytes, self.log_budget_bytes) < 2**16:
+            raise SettingsError("--write-budget-bytes, --log-budget-bytes: at least 65536")
+
+    @property
+    def limits(self) -> Limits:
+        """How large documents, and all that is in them, may be."""
+        return Limits.of(self.max_message_bytes)
 
     @property
     def is_on_postgres(self) -> bool:

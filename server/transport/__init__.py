@@ -51,6 +51,12 @@ class Sink(Protocol):
     def text_received(self) -> None:
         """Learn that the peer sent a text message."""
 
+    def message_refused(self) -> None:
+        """Learn, where the server tells, that the peer sends a message that is too large.
+
+        What is written now is the last that the peer gets before the close frame.
+        """
+
     def pause_writing(self) -> None:
         """Learn that more than the write budget is waiting for the peer."""
 

@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from crdt.errors import CloseCode
 from server.transport import DIRECT, Frame, Sink, Transport, payloads_of
+from server.transport.receive_budget import ReceiveBudget
 
 __all__ = ["AsgiTransport", "open_transport"]
 
@@ -21,12 +22,14 @@ _CLOSE_TIMEOUT_S = 10.0
 _EXCESS_LIMIT_BYTES = 64 * 2**20
 
 
-def open_transport(scope: Scope, receive: Receive, send: Send, write_budget_bytes: int) -> Transport:
+def open_transport(
+    scope: Scope, receive: Receive, send: Send, write_budget_bytes: int, receive_budget: ReceiveBudget
+) -> Transport:
     """Give the best way the server offers to a WebSocket that was accepted; once per connection."""
     direct = scope.get("extensions", {}).get(DIRECT)
     if direct is None:
         return AsgiTransport(receive, send, write_budget_bytes)
-    transport: Transport = direct["open"](write_budget_bytes)
+    transport: Transport = direct["open"](write_budget_bytes, receive_budget)
     return transport
 
 
@@ -44,9 +47,9 @@ class AsgiTransport:
     written all the same has a hard end: 64 MiB above the budget the connection is aborted.
 
     The server hides some things. It sends the pings and ends dead connections, so ``ping`` does
-    nothing and there is always activity. It refuses oversize and malformed frames with its own close
-    codes. Where it reports every loss alike, none is clean. Aborting means that the app returns, and
-    some servers send a close frame then.
+    nothing and there is always activity. It holds messages that are not complete, which nobody counts, and
+    refuses oversize and malformed frames with its own close codes. Where it reports every loss alike, none is
+    clean. Aborting means that the app returns, and some servers send a close frame then.
     """
 
     def __init__(self, receive: Receive, send: Send, write_budget_bytes: int) -> None:

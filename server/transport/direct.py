@@ -8,7 +8,8 @@ from typing import ParamSpec
 
 from crdt.errors import CloseCode
 from server.transport import Sink
-from server.transport.framing import FrameReader
+from server.transport.reading import BudgetedReader
+from server.transport.receive_budget import ReceiveBudget
 from server.transport.unsent import limit_unsent
 
 __all__ = ["CLOSE_TIMEOUT_S", "UvicornTransport"]
@@ -24,7 +25,7 @@ _PATH_SHOWN = 300
 _EMPTY_PING = b"\x89\x00"
 
 
-class UvicornTransport(FrameReader):
+class UvicornTransport(BudgetedReader):
     """``Transport`` that is itself the protocol of uvicorn's socket, once the app asks for it.
 
     It lives by callbacks alone: ``serve`` returns at once. Reading is paused until then, and later at
@@ -40,7 +41,6 @@ class UvicornTransport(FrameReader):
         "_path",
         "_peers",
         "_sink",
-        "is_reading_paused",
         "is_serving",
         "write",
     )
@@ -49,8 +49,6 @@ class UvicornTransport(FrameReader):
         super().__init__(tcp, max_size)
         self.is_serving = False
         """Whether ``serve`` was called."""
-        self.is_reading_paused = True
-        """See ``Transport``."""
         self._peers = peers
         """All connections of the server, which waits for them when it stops."""
         self._path = path[:_PATH_SHOWN]
@@ -70,10 +68,11 @@ class UvicornTransport(FrameReader):
         if self._tcp.is_closing():
             self.write = _drop
 
-    def limit_writing(self, budget_bytes: int) -> None:
-        """Tell the sink when more than ``budget_bytes`` wait for the peer."""
+    def limit(self, write_budget_bytes: int, receive_budget: ReceiveBudget) -> None:
+        """Tell the sink when more than ``write_budget_bytes`` wait for the peer; count what is received."""
+        self._budget = receive_budget
         if self.is_open:
-            self._tcp.set_write_buffer_limits(high=budget_bytes, low=budget_bytes // 4)
+            self._tcp.set_write_buffer_limits(high=write_budget_bytes, low=write_budget_bytes // 4)
             limit_unsent(self._tcp)
 
     async def serve(self, sink: Sink) -> None:
@@ -83,27 +82,16 @@ class UvicornTransport(FrameReader):
         if self._is_writing_paused:
             self._call(sink.pause_writing)
         self.is_reading_paused = False
-        self._read_on()
+        self.go_on()
 
     def ping(self) -> None:
         """Send an empty ping; the answer counts as activity."""
         self.write(_EMPTY_PING)
 
-    def pause_reading(self) -> None:
-        """See ``Transport``; what was received with the message in hand is kept."""
-        if self.is_open:
-            self.is_reading_paused = True
-            self._tcp.pause_reading()
-
-    def resume_reading(self) -> None:
-        """See ``Transport``; the sink is not called from within."""
-        if self.is_reading_paused:
-            self.is_reading_paused = False
-            asyncio.get_running_loop().call_soon(self._read_on)
-
     def close(self, code: int, reason: str) -> None:
         """See ``Transport``; messages that wait or still come are dropped."""
         self._drop_kept()
+        self.uncount()
         if self.is_open:
             self._tcp.write(self.close_frame(code, reason))
             self._wind_up()
@@ -113,6 +101,7 @@ class UvicornTransport(FrameReader):
     def abort(self) -> None:
         """See ``Transport``."""
         self._drop_kept()
+        self.uncount()
         self.write = _drop
         self._tcp.abort()
 
@@ -124,11 +113,6 @@ class UvicornTransport(FrameReader):
     def unsent_bytes(self) -> int:
         """See ``Transport``."""
         return self._tcp.get_write_buffer_size()
-
-    def take_activity(self) -> bool:
-        """See ``Transport``; pongs count."""
-        has_activity, self._has_activity = self._has_activity, False
-        return has_activity
 
     def message_read(self, message: bytes | None) -> None:
         """Hand one message to the sink, now or after those that are kept."""
@@ -164,9 +148,12 @@ class UvicornTransport(FrameReader):
 
         Closing at once, with more in flight, would reset the connection: the peer would not learn why.
         """
-        assert self._parser is not None and self._parser.close_sent is not None
-        close = self._parser.close_sent
-        _logger.warning("refused: %s", close.reason, extra={"path": self._path, "code": close.code})
+        assert self._parser is not None
+        code, reason = self._parser.refusal
+        _logger.warning("refused: %s", reason, extra={"path": self._path, "code": code})
+        self.uncount()
+        if code == CloseCode.TOO_LARGE and self._sink is not None:
+            self._call(self._sink.message_refused)
         if answer:
             self._tcp.write(answer)
         self._wind_up()
@@ -191,10 +178,18 @@ class UvicornTransport(FrameReader):
         """Let the event loop close the connection, in bounded time."""
         self._wind_up()
 
+    def give_up(self) -> None:
+        """See ``Receiver``."""
+        code = CloseCode.OVERLOADED
+        _logger.warning("refused: too much is under way", extra={"path": self._path, "code": int(code)})
+        self.close(code, code.phrase)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the sink, after everything that was received before."""
         self._peers.discard(self)
         self._is_lost = True
+        if not self.is_reading_paused:
+            self.uncount()
         self.write = _drop
         if self._closing is not None:
             self._closing.cancel()
@@ -214,13 +209,15 @@ class UvicornTransport(FrameReader):
             sink, self._sink = self._sink, None
             self._call(sink.connection_lost, clean=self._parser is not None and self._parser.peer_has_left)
 
-    def _read_on(self) -> None:
+    def go_on(self) -> None:
+        """Hand over what is kept, and read."""
         while self._kept and not self.is_reading_paused:
             self._hand_over(self._kept.popleft())
         self._finish_if_over()
         if not self.is_reading_paused:
             self._kept = None
-            self._tcp.resume_reading()
+            self.uncount()
+            self.read_socket()
 
     def _hand_over(self, message: bytes | None) -> None:
         if self._sink is None:

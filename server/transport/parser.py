@@ -2,7 +2,7 @@
 
 import logging
 
-from websockets.exceptions import PayloadTooBig
+from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import CloseCode as StandardCode
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
@@ -13,7 +13,9 @@ from crdt.errors import CloseCode
 __all__ = ["Parser"]
 
 _FRAGMENTS_LIMIT = 16_384
-"""Frames of one message; empty ones would otherwise pile up without ever reaching the size limit."""
+_FRAGMENT_BYTES = 1_024
+"""Frames of one message: so many, and one more for each so many bytes. Empty ones would otherwise pile up
+without ever reaching the size limit."""
 
 _OUR_CODES: dict[int, CloseCode] = {
     StandardCode.PROTOCOL_ERROR: CloseCode.MALFORMED,
@@ -22,6 +24,11 @@ _OUR_CODES: dict[int, CloseCode] = {
     StandardCode.INTERNAL_ERROR: CloseCode.FAILURE,
     StandardCode.SERVICE_RESTART: CloseCode.RESTART,
 }
+
+
+class _TooManyFrames(PayloadTooBig):
+    def __str__(self) -> str:
+        return f"{self.max_size} bytes in more than {_FRAGMENTS_LIMIT} frames"
 
 
 class Parser(ServerProtocol):
@@ -45,11 +52,39 @@ class Parser(ServerProtocol):
         """Process a frame; too many of one message are too large a message."""
         if frame.opcode is Opcode.CONT:
             self._frames += 1
-            if self._frames > _FRAGMENTS_LIMIT:
-                raise PayloadTooBig(0, 0)
+            if self._frames > _FRAGMENTS_LIMIT + self.received_bytes // _FRAGMENT_BYTES:
+                raise _TooManyFrames(None, self.received_bytes)
         elif frame.opcode in (Opcode.TEXT, Opcode.BINARY):
             self._frames, self._is_text = 1, frame.opcode is Opcode.TEXT
         super().recv_frame(frame)
+
+    @property
+    def received_bytes(self) -> int:
+        """What has come of a message of which more frames are to come."""
+        return self.current_size or 0
+
+    def take_frame(self, head: int, payload: bytes) -> None:
+        """Process a data frame that was read elsewhere, for a large one would be copied five times here."""
+        try:
+            self.recv_frame(Frame(Opcode(head & 0x0F), payload, fin=head >= 0x80))
+        except ProtocolError as error:
+            self.fail(StandardCode.PROTOCOL_ERROR)
+            self.parser_exc = error
+        except PayloadTooBig as error:
+            self.fail(StandardCode.MESSAGE_TOO_BIG)
+            self.parser_exc = error
+
+    def abandon_message(self) -> None:
+        """Forget the message that has begun: what closes now is not wrong in the middle of it."""
+        self.fragments = []
+        self.current_size = None
+
+    @property
+    def refusal(self) -> tuple[int, str]:
+        """The code with which it failed, and why, in words for the log."""
+        assert self.close_sent is not None
+        code, reason = self.close_sent.code, self.close_sent.reason
+        return code, f"{reason}, {self.parser_exc}" if code == CloseCode.TOO_LARGE else reason
 
     @property
     def peer_has_left(self) -> bool:

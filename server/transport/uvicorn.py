@@ -21,6 +21,7 @@ from crdt.errors import CloseCode
 from server.transport import DIRECT
 from server.transport.direct import UvicornTransport
 from server.transport.handshake import Opening, Refusal, closing_response, read_opening
+from server.transport.receive_budget import ReceiveBudget
 
 __all__ = ["CowriteProtocol"]
 
@@ -46,10 +47,11 @@ class _Phase(Enum):
 class CowriteProtocol(asyncio.Protocol):
     """One opening handshake (``ws=CowriteProtocol``), and the call of the app that answers it.
 
-    ``scope["extensions"][DIRECT]["open"](write_budget_bytes)`` gives the ``UvicornTransport`` of an accepted
-    connection, which lives on when the app returns. That is the only way to go on: to ``receive`` messages
-    and to ``send`` them raises ``RuntimeError``. uvicorn's own protocol reads each request twice and makes
-    a parser, a queue and an event for it, which was 150 µs of the 400 that a joiner cost.
+    ``scope["extensions"][DIRECT]["open"](write_budget_bytes, receive_budget)`` gives the
+    ``UvicornTransport`` of an accepted connection, which lives on when the app returns. That is the only way
+    to go on: to ``receive`` messages and to ``send`` them raises ``RuntimeError``. uvicorn's own protocol
+    reads each request twice and makes a parser, a queue and an event for it, which was 150 µs of the 400 that
+    a joiner cost.
 
     ``pass_on`` may give the connection to another process, with the path and the whole of the request, before
     anything is answered; it returns whether it did.
@@ -173,10 +175,10 @@ class CowriteProtocol(asyncio.Protocol):
         self._tcp.pause_reading()
         self._phase = _Phase.ACCEPTED
 
-    def _open(self, write_budget_bytes: int) -> UvicornTransport:
+    def _open(self, write_budget_bytes: int, receive_budget: ReceiveBudget) -> UvicornTransport:
         """Give the direct way to this connection; once, after ``websocket.accept``."""
         direct = self._hand_over()
-        direct.limit_writing(write_budget_bytes)
+        direct.limit(write_budget_bytes, receive_budget)
         return direct
 
     def _hand_over(self) -> UvicornTransport:

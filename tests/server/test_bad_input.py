@@ -147,7 +147,7 @@ async def test_what_a_large_update_brought_before_it_was_refused_is_the_same_for
         assert later.shown == "mine"
 
 
-async def test_a_frame_above_the_limit_is_refused(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+async def test_L4_a_frame_above_the_limit_is_refused(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     server = start(max_message_bytes=LIMIT_BYTES)
     async with server.peer("d") as friend:
         await friend.append("one ")
@@ -161,8 +161,12 @@ async def test_a_frame_above_the_limit_is_refused(start: Start, caplog: pytest.L
         )
         assert await attacker.closing() == expected
         if server.kind == "uvicorn":
+            assert attacker.frames[-1] == b"\x02\x00" + encode_var_string(
+                "too large to be taken in one message"
+            )
             (line,) = warnings_of(caplog)
-            assert line.getMessage() == "refused: message too large"
+            sizes = f"frame with {LIMIT_BYTES + 1} bytes exceeds limit of {LIMIT_BYTES} bytes"
+            assert line.getMessage() == f"refused: message too large, {sizes}"
             assert (vars(line)["path"], vars(line)["code"]) == ("/ws/d", CloseCode.TOO_LARGE)
         await friend.append("two")
         await friend.acknowledge()
@@ -170,11 +174,15 @@ async def test_a_frame_above_the_limit_is_refused(start: Start, caplog: pytest.L
             assert third.shown == "one two"
 
 
-async def test_a_message_at_the_limit_is_taken(start: Start) -> None:
+async def test_L4_a_frame_at_the_limit_is_taken(start: Start) -> None:
+    """A document has at most half of it, the rest is an auth message, which is passed over (M6)."""
     server = start(max_message_bytes=LIMIT_BYTES)
     async with server.peer("d") as peer, server.peer("d") as other:
-        content = "x" * (LIMIT_BYTES - 2_000)
-        await peer.append(content)
+        content = "x" * (LIMIT_BYTES // 2 - 100)
+        edit = sync_update(peer.inserted(0, content))
+        ballast = b"\x02\x00" + encode_var_string("x" * (LIMIT_BYTES - len(edit) - 5))
+        assert len(edit + ballast) == LIMIT_BYTES
+        await peer.ws.send(edit + ballast)
         await other.shows(content)
 
 

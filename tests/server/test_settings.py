@@ -24,6 +24,7 @@ OTHER = {
     ),
     "workers": ("1", 1),
     "max_message_bytes": ("70000", 70_000),
+    "receive_budget_bytes": ("134217729", 134_217_729),
     "max_connections": ("7", 7),
     "write_budget_bytes": ("70001", 70_001),
     "slow_client_s": ("2.5", 2.5),

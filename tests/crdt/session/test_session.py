@@ -2,10 +2,11 @@
 
 import pytest
 
-from crdt.cut import PIECE_LIMIT_BYTES
+from crdt.cut import PIECE_LIMIT_BYTES, Piece
 from crdt.effects import Accepted, Acknowledge, Announce, Ingest, Reply, SendDiff
 from crdt.encoding import encode_var_bytes, encode_var_uint
 from crdt.errors import Malformed, ProtocolError, TooLarge
+from crdt.limits import Limits
 from crdt.messages import (
     AwarenessQuery,
     AwarenessUpdate,
@@ -15,8 +16,9 @@ from crdt.messages import (
     SyncStep2,
     SyncUpdate,
 )
+from crdt.reading import Reading
 from crdt.session import STATUS_LIMIT_BYTES, UNANSWERED_LIMIT
-from crdt.state_vector import StateVector, encode_state_vector
+from crdt.state_vector import StateVector, decode_state_vector, encode_state_vector
 from crdt.update import EMPTY_UPDATE, Update
 from tests.crdt.build import section, text, update
 from tests.crdt.session.support import Room, behind
@@ -40,11 +42,18 @@ def test_S3_a_step_1_is_answered_with_what_the_peer_lacks(room: Room) -> None:
     assert room.ann.receive(SyncStep1(StateVector(b"\x00")), 0.0) == [SendDiff(StateVector(b"\x00"))]
 
 
-def test_S3_a_state_vector_of_too_many_is_refused(room: Room) -> None:
-    """One frame of 16 MB would be read for seconds."""
-    clocks = {2**32 + number: 1 for number in range(50_000)}
-    with pytest.raises(TooLarge):
-        room.ann.receive(SyncStep1(encode_state_vector(clocks)), 0.0)
+def test_S3_the_state_vector_that_a_document_of_the_most_clients_gives_out_is_answered(room: Room) -> None:
+    """Whoever has the document comes back with what the server's own step 1 says."""
+    ids = range(2**32, 2**32 + Limits.of().client_ids)
+    room.ann.receive(SyncUpdate(update(section(1, 5, text("x", left=(1, 4))))), 0.0)
+    written = update(*(section(client, 0, text("x")) for client in reversed(ids)))
+    room.document.apply(Piece(written, dict.fromkeys(ids, 1)), Reading.ALIKE)
+    [opening] = room.ann.open()
+    assert isinstance(opening, Reply) and isinstance(opening.message, SyncStep1)
+    [effect] = room.bob.receive(opening.message, 0.0)
+    assert effect == SendDiff(opening.message.state_vector)
+    assert decode_state_vector(opening.message.state_vector) == room.document.clocks
+    assert room.document.diff(effect.state_vector) == EMPTY_UPDATE
 
 
 @pytest.mark.parametrize("kind", [SyncUpdate, SyncStep2])

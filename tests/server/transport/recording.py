@@ -8,10 +8,11 @@ from typing import Any
 
 import uvloop
 
-__all__ = ["BUDGET", "MAX_SIZE", "RecordingSink", "on_uvloop", "until"]
+__all__ = ["BUDGET", "MAX_SIZE", "RECEIVE_BUDGET", "RecordingSink", "on_uvloop", "until"]
 
 MAX_SIZE = 1_000_000
 BUDGET = 65_536
+RECEIVE_BUDGET = 4 * MAX_SIZE
 
 
 def on_uvloop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -60,6 +61,9 @@ class RecordingSink:
 
     def text_received(self) -> None:
         self.events.append("text")
+
+    def message_refused(self) -> None:
+        self.events.append("refused")
 
     def pause_writing(self) -> None:
         self.events.append("pause")

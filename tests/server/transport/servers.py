@@ -16,9 +16,10 @@ from crdt.errors import CloseCode
 from server.transport import Transport
 from server.transport.asgi import open_transport
 from server.transport.http import BoundedHttp
+from server.transport.receive_budget import ReceiveBudget
 from server.transport.uvicorn import CowriteProtocol
 from tests.server.transport.client import HANDSHAKE, Client
-from tests.server.transport.recording import BUDGET, MAX_SIZE, RecordingSink, until
+from tests.server.transport.recording import BUDGET, MAX_SIZE, RECEIVE_BUDGET, RecordingSink, until
 
 __all__ = ["Peer", "Server", "on_hypercorn", "on_uvicorn", "running"]
 
@@ -43,6 +44,7 @@ class Server:
     refusal: CloseCode | None = None
     peers: list[Peer] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
+    receive_budget: ReceiveBudget = field(default_factory=lambda: ReceiveBudget(RECEIVE_BUDGET))
     shutdown: Callable[[], Coroutine[Any, Any, None]] | None = None
     connections: set[Any] = field(default_factory=set)
     tasks: set[Any] = field(default_factory=set)
@@ -59,7 +61,7 @@ class Server:
             return
         served = asyncio.get_running_loop().create_future()
         sink = RecordingSink(on_lost=lambda: served.set_result(None))
-        transport = open_transport(scope, receive, send, BUDGET)
+        transport = open_transport(scope, receive, send, BUDGET, self.receive_budget)
         self.peers.append(Peer(transport, sink, served))
         await self.may_serve.wait()
         await transport.serve(sink)

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from server.transport import DIRECT, Transport
+from server.transport.receive_budget import ReceiveBudget
 from server.transport.uvicorn import CowriteProtocol
 from tests.server.transport.client import BINARY, Client
 from tests.server.transport.memory import MemoryTransport, in_memory
-from tests.server.transport.recording import BUDGET, RecordingSink, until
+from tests.server.transport.recording import BUDGET, RECEIVE_BUDGET, RecordingSink, until
 
 __all__ = ["every_server", "receive_messages", "record_direct"]
 
@@ -37,7 +38,7 @@ async def record_direct(
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        transport = scope["extensions"][DIRECT]["open"](BUDGET)
+        transport = scope["extensions"][DIRECT]["open"](BUDGET, ReceiveBudget(RECEIVE_BUDGET))
         if on_message is not None:
             sink.on_message = lambda _: on_message(transport)
         await may_serve.wait()

@@ -24,11 +24,19 @@ from tests.server.transport.support import receive_messages
         pytest.param(frame(BINARY, b"a", fin=False) + frame(BINARY, b"b"), 4400, id="not continued"),
         pytest.param(frame(PING, b"a", fin=False), 4400, id="fragmented ping"),
         pytest.param(frame(PING, bytes(126)), 4400, id="long ping"),
+        pytest.param(frame(PING, bytes(MAX_SIZE))[:200_000], 4400, id="very long ping"),
+        pytest.param(frame(BINARY | 0x10, bytes(MAX_SIZE))[:200_000], 4400, id="reserved bit of a long one"),
+        pytest.param(frame(CONT, bytes(MAX_SIZE)), 4400, id="nothing to continue at length"),
         pytest.param(frame(CLOSE, b"\x03\xe8\xff"), 4400, id="close reason not UTF-8"),
         pytest.param(frame(CLOSE, b"\x03"), 4400, id="close code cut short"),
         pytest.param(b"\x82\xff" + b"\xff" * 12, 4413, id="too large by its header alone"),
         pytest.param(
             frame(BINARY, bytes(MAX_SIZE), fin=False) + frame(CONT, b"1"), 4413, id="too large in sum"
+        ),
+        pytest.param(
+            frame(BINARY, bytes(2), fin=False) + frame(CONT, bytes(MAX_SIZE - 1))[:200_000],
+            4413,
+            id="too large in sum by its header alone",
         ),
     ],
 )
@@ -40,7 +48,8 @@ async def test_malformed_frames_are_refused_after_what_came_before_them(bad: byt
         assert await client.receive_close() == (code, CloseCode(code).phrase)
         client.writer.close()
         await peer.served
-        assert peer.sink.events == [b"good", "unclean"]
+        refused = ["refused"] if code == CloseCode.TOO_LARGE else []
+        assert peer.sink.events == [b"good", *refused, "unclean"]
 
 
 @on_uvloop
@@ -53,7 +62,7 @@ async def test_a_refused_peer_learns_why_though_it_still_sends() -> None:
         await client.writer.drain()
         client.writer.close()
         await peer.served
-        assert peer.sink.events == ["unclean"]
+        assert peer.sink.events == ["refused", "unclean"]
 
 
 @on_uvloop
@@ -118,6 +127,20 @@ async def test_endless_fragments_are_refused() -> None:
         client, _ = await server.connect()
         client.send(frame(BINARY, b"", fin=False), *[frame(CONT, b"", fin=False)] * 16_400)
         assert await client.receive_close() == (4413, "message too large")
+
+
+@on_uvloop
+async def test_a_large_message_in_small_fragments_is_taken() -> None:
+    """Some libraries cut messages into frames of a few KB, some proxies into less."""
+    fragments = [bytes((n % 256,)) * 60 for n in range(MAX_SIZE // 60)]
+    assert len(fragments) > 16_384
+    async with running("direct") as server:
+        client, peer = await server.connect()
+        first, *middle, last = fragments
+        client.send(frame(BINARY, first, fin=False), *(frame(CONT, each, fin=False) for each in middle))
+        client.send(frame(CONT, last))
+        await until(lambda: bool(peer.sink.events))
+        assert peer.sink.events == [b"".join(fragments)]
 
 
 @on_uvloop

@@ -11,10 +11,11 @@ from crdt.errors import CloseCode
 from server.transport import DIRECT
 from server.transport.handshake import Opening
 from server.transport.parser import Parser
+from server.transport.receive_budget import ReceiveBudget
 from server.transport.uvicorn import CowriteProtocol
 from tests.server.transport.client import BINARY, CONT, PING, PONG, closing, frame
 from tests.server.transport.memory import in_memory
-from tests.server.transport.recording import BUDGET, MAX_SIZE, RecordingSink, on_uvloop, until
+from tests.server.transport.recording import BUDGET, MAX_SIZE, RECEIVE_BUDGET, RecordingSink, on_uvloop, until
 from tests.server.transport.servers import running
 
 
@@ -67,7 +68,7 @@ async def test_a_failing_app_ends_its_connection(moment: str, caplog: pytest.Log
         await receive()
         await send({"type": "websocket.accept"})
         if moment == "before it serves":
-            scope["extensions"][DIRECT]["open"](BUDGET)
+            scope["extensions"][DIRECT]["open"](BUDGET, ReceiveBudget(RECEIVE_BUDGET))
         raise ZeroDivisionError
 
     with in_memory(CowriteProtocol, app) as tcp:
@@ -100,7 +101,7 @@ async def test_a_client_that_is_gone_when_the_app_opens_is_lost_at_once() -> Non
         await receive()
         await send({"type": "websocket.accept"})
         await may_open.wait()
-        transport = scope["extensions"][DIRECT]["open"](BUDGET)
+        transport = scope["extensions"][DIRECT]["open"](BUDGET, ReceiveBudget(RECEIVE_BUDGET))
         transport.ping()
         await transport.serve(sink)
 
