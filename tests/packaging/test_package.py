@@ -32,7 +32,8 @@ def test_the_wheel_has_the_page_and_nothing_that_does_not_belong(wheel: Path) ->
     with zipfile.ZipFile(wheel) as package:
         names, page = set(package.namelist()), page_of(package)
     assert {Path(name).suffix for name in page} == {".html", ".js", ".css", ".svg"}
-    modules = {name for name in files(ROOT) if re.fullmatch(r"(crdt|server)/.*\.py", name)}
+    sources = [*(ROOT / "crdt").rglob("*.py"), *(ROOT / "server").rglob("*.py")]
+    modules = {path.relative_to(ROOT).as_posix() for path in sources}
     described = {name for name in names if name.startswith("cowrite-")}
     assert names - described == modules | page | {"server/page/licenses.md"}
 
