@@ -1,16 +1,10 @@
-FROM node:22-slim AS page
-WORKDIR /build/frontend-demo
-COPY frontend-demo/package.json frontend-demo/package-lock.json frontend-demo/.npmrc ./
-RUN npm ci --no-audit --no-fund
-COPY frontend-demo ./
-RUN npm run build
-
 FROM python:3.13-slim AS install
 WORKDIR /build
 COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY frontend-demo ./frontend-demo
 COPY crdt ./crdt
 COPY server ./server
-COPY --from=page /build/server/page ./server/page
+# This builds the page too, with a Node.js that comes for it and does not stay.
 RUN python -m venv /opt/cowrite \
     && /opt/cowrite/bin/pip install --no-cache-dir --constraint constraints.txt .
 

@@ -18,7 +18,7 @@ CLIENTS := tests/node/node_modules/.package-lock.json
 BENCH := .venv/.bench
 PEER_PACKAGES := tests/bench/peers/node_modules/.package-lock.json
 PEER_VENV := build/bench/venv/.installed
-PAGE_SOURCES := $(shell find frontend-demo -name node_modules -prune -o -type f -print)
+PAGE_SOURCES := $(shell find frontend-demo \( -name node_modules -o -name __pycache__ -o -name "*.py" \) -prune -o -type f -print)
 
 # $(call attempt,TARGET,SENTENCE): go on without TARGET, except in CI.
 attempt = @$(MAKE) --no-print-directory $(1) || { test "$$CI" != true && echo "$(2)"; }
@@ -65,7 +65,7 @@ pins: $(DEVELOPMENT) ## upgrade all Python packages and pin what was installed
 clean: ## remove all that make installed or built; documents in ./data stay
 	rm -rf .venv build dist server/page frontend-demo/node_modules tests/node/node_modules tests/bench/peers/node_modules
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find crdt server tests -name __pycache__ -prune -exec rm -rf {} +
+	find crdt server tests frontend-demo -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -10,7 +10,9 @@ from starlette.routing import BaseRoute, Route
 __all__ = ["page_routes"]
 
 PAGE = Path(__file__).parent / "page"
-"""Where ``make page`` puts what it builds from frontend-demo/."""
+"""The built page: in a checkout ``make page`` puts it here, in an installed package it comes along."""
+SOURCES = PAGE.parents[1] / "frontend-demo" / "package.json"
+"""Only a checkout has what the page is built from."""
 
 SECURITY_HEADERS = {
     # CodeMirror adds its style sheet as an element; everything else is a file of ours. 'self' covers
@@ -27,17 +29,19 @@ INDEX_HEADERS = {**SECURITY_HEADERS, "Cache-Control": "no-cache"}
 # Their names carry a hash of what is in them.
 ASSET_HEADERS = {**SECURITY_HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}
 
-NOT_BUILT = """Cowrite is running, and the demo page is not built.
+NO_PAGE = """Cowrite is running, and its demo page is missing. Editors connect to /ws/DOCUMENT without it.
 
-Run `make page` (it needs Node.js) and reload. Editors connect to /ws/DOCUMENT without it.
+{advice}
 """
+BUILD = "Run `make page` in the folder of the repository, and reload."
+REINSTALL = "Run `pip install --force-reinstall --no-deps .` in the folder of the repository, and reload."
 
 
 def page_routes() -> list[BaseRoute]:
     """Return the routes of the page: ``/`` and ``/assets``.
 
-    The page may be built, or built again, while they are served. Until it was, ``/`` answers 503
-    and says how to build it.
+    The page may be built, or built again, while they are served. Where it is missing, ``/`` answers 503
+    and says how to get it.
     """
     return [Route("/", _index), Route("/assets/{name}", _asset)]
 
@@ -45,7 +49,8 @@ def page_routes() -> list[BaseRoute]:
 async def _index(_request: Request) -> Response:
     index = PAGE / "index.html"
     if not index.is_file():
-        return PlainTextResponse(NOT_BUILT, status_code=503, headers=INDEX_HEADERS)
+        text = NO_PAGE.format(advice=BUILD if SOURCES.is_file() else REINSTALL)
+        return PlainTextResponse(text, status_code=503, headers=INDEX_HEADERS)
     return FileResponse(index, headers=INDEX_HEADERS)
 
 

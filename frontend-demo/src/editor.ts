@@ -7,6 +7,7 @@ import type { Awareness } from "y-protocols/awareness";
 import * as Y from "yjs";
 
 import { carets } from "./carets";
+import { limitInsertions } from "./insertion";
 
 /** What an editor is made of. */
 export interface EditorOptions {
@@ -15,21 +16,26 @@ export interface EditorOptions {
   awareness: Awareness;
   /** What screen readers call it. */
   label: string;
+  /** Told how many bytes of text were more than one edit may add; nothing was inserted then. */
+  refuse(bytes: number): void;
 }
 
 /** A mounted editor. */
 export interface Editor {
+  /** Put the keyboard into the text. */
+  focus(): void;
   /** From here on people can read, select and copy, and no longer edit. */
   freeze(): void;
 }
 
 /** Mount an editor that shows `text` as it is now and follows it from here on. */
-export function mountEditor({ parent, text, awareness, label }: EditorOptions): Editor {
+export function mountEditor({ parent, text, awareness, label, refuse }: EditorOptions): Editor {
   const mode = new Compartment();
   const state = EditorState.create({
     doc: text.toString(),
     extensions: [
       lineBreaks,
+      limitInsertions(refuse),
       EditorView.lineWrapping,
       drawSelection(),
       placeholder("Type something…"),
@@ -41,7 +47,10 @@ export function mountEditor({ parent, text, awareness, label }: EditorOptions): 
     ],
   });
   const view = new EditorView({ state, parent });
-  return { freeze: () => view.dispatch({ effects: mode.reconfigure(readOnly) }) };
+  return {
+    focus: () => view.focus(),
+    freeze: () => view.dispatch({ effects: mode.reconfigure(readOnly) }),
+  };
 }
 
 /**

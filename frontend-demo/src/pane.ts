@@ -1,5 +1,7 @@
 /** One pane: an editor, who is here, and how the document is. Shows a session and owns no state of it. */
 import { mountEditor, type Editor } from "./editor";
+import { tooLarge } from "./insertion";
+import { NoticeList } from "./notice_list";
 import { cleanName, initials, inkOn, keepPerson, ownPerson, participants, people } from "./presence";
 import type { Person } from "./presence";
 import { Session, type Address, type Status } from "./session";
@@ -24,6 +26,7 @@ export class Pane {
   private readonly label: string;
   private person: Person;
   private editor: Editor | null = null;
+  private readonly noticeList: NoticeList;
   private shownStatus: Status | null = null;
   private isBannerDue = false;
   private bannerTimer = 0;
@@ -40,6 +43,12 @@ export class Pane {
     this.person = ownPerson(index);
     this.session = new Session({ ...address, copy: String(index) });
     this.session.awareness.setLocalStateField("user", this.person);
+    this.noticeList = new NoticeList({
+      list: this.part(".notices"),
+      label: this.label,
+      dismiss: (notice) => this.session.notices.dismiss(notice),
+      leave: () => this.editor?.focus(),
+    });
     this.wireControls();
     this.session.on("change", () => this.render());
     this.session.awareness.on("change", () => this.renderPeople());
@@ -55,6 +64,7 @@ export class Pane {
       text: this.session.text,
       awareness: this.session.awareness,
       label: `${this.label}: the document`,
+      refuse: (bytes) => this.session.notices.add(tooLarge(bytes)),
     });
     if (this.session.status === "ended") this.freeze();
   }
@@ -94,6 +104,7 @@ export class Pane {
     if (status !== this.shownStatus) this.renderStatus(status);
     this.renderSaved();
     this.renderBanner();
+    this.noticeList.render(this.session.notices.all);
   }
 
   private renderStatus(status: Status): void {
@@ -103,7 +114,7 @@ export class Pane {
     this.root.dataset["status"] = status;
     this.part(".pill-text").textContent = STATUS_TEXT[status];
     setIcon(this.part(".pill use"), status);
-    this.announce(`${this.label}: ${STATUS_TEXT[status]}`);
+    this.announce(`${this.label}: ${this.session.end || STATUS_TEXT[status]}`);
     // The time without a connection runs on over the ways of having none.
     if (isLive !== wasLive) this.restartBannerClock(isLive);
     if (status === "ended") this.freeze();
@@ -172,10 +183,8 @@ function setIcon(use: Element, name: string): void {
   use.setAttribute("href", `#icon-${name}`);
 }
 
-function bannerText({ status, endReason, isKeptHere }: Session): string {
-  if (status === "ended") {
-    return `Access ended: ${endReason || "the server closed this document"}. The text can still be copied.`;
-  }
+function bannerText({ status, end, isKeptHere }: Session): string {
+  if (status === "ended") return end;
   if (isKeptHere) return "Offline – edits are kept on this device and will sync";
   return "Offline – edits will sync if this page stays open";
 }

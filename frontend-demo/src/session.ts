@@ -4,10 +4,13 @@
  */
 import { ObservableV2 } from "lib0/observable";
 import { IndexeddbPersistence } from "y-indexeddb";
+import { readAuthMessage } from "y-protocols/auth";
 import type { Awareness } from "y-protocols/awareness";
 import { WebsocketProvider } from "y-websocket";
 import * as Y from "yjs";
 
+import { Notices } from "./notices";
+import { endOfAccess, refusal } from "./refusal";
 import { Saved } from "./saved";
 
 /** "offline" is by choice, "reconnecting" is not, and "ended" is for good. */
@@ -22,26 +25,26 @@ export interface Address {
   copy: string;
 }
 
-const FORBIDDEN = 4403;
+const MESSAGE_AUTH = 2;
+
 const DELETED = 4404;
 const OTHER_LINEAGE = 4409;
-/** After these a kept copy must not come back: the server no longer has, or gives, this document. */
-const FORGET = new Set([FORBIDDEN, DELETED, OTHER_LINEAGE]);
+/** After these a kept copy must not come back: it is of a document that the server no longer has. */
+const FORGET = new Set([DELETED, OTHER_LINEAGE]);
 
-/** Emits "change" when status, saved state or the offline copy changed. */
+/** Emits "change" when status, saved state, the offline copy or the notices changed. */
 export class Session extends ObservableV2<{ change: () => void }> {
   readonly document = new Y.Doc();
   readonly text = this.document.getText("text");
   readonly saved: Saved;
-  /** Why the access ended, in the server's words; empty before. */
-  endReason = "";
+  readonly notices = new Notices(() => this.changed());
 
   private readonly provider: WebsocketProvider;
   private readonly copyName: string;
   private copy: IndexeddbPersistence | null = null;
   private hasStarted = false;
   private wasLive = false;
-  private hasEnded = false;
+  private ended: { code: number; reason: string } | null = null;
 
   constructor(address: Address) {
     super();
@@ -71,10 +74,16 @@ export class Session extends ObservableV2<{ change: () => void }> {
 
   /** How the document is connected now. */
   get status(): Status {
-    if (this.hasEnded) return "ended";
+    if (this.ended !== null) return "ended";
     if (this.provider.synced) return "live";
     if (this.hasStarted && !this.provider.shouldConnect) return "offline";
     return this.wasLive ? "reconnecting" : "connecting";
+  }
+
+  /** Why the access ended and what that means, in words; empty before. */
+  get end(): string {
+    if (this.ended === null) return "";
+    return endOfAccess(this.ended.code, this.ended.reason, this.saved.edits, this.isKeptHere);
   }
 
   /** Whether edits survive closing the page while they are not on the server. */
@@ -84,7 +93,7 @@ export class Session extends ObservableV2<{ change: () => void }> {
 
   /** Connect or disconnect by choice; without effect once the access ended. */
   setOnline(isOnline: boolean): void {
-    if (this.hasEnded) return;
+    if (this.ended !== null) return;
     if (isOnline) this.provider.connect();
     else this.provider.disconnect();
     this.changed();
@@ -96,20 +105,28 @@ export class Session extends ObservableV2<{ change: () => void }> {
 
   private watch(): void {
     this.provider.on("status", ({ status }) => {
-      if (status === "connected") announceAgain(this.awareness);
+      if (status === "connected") this.connected();
       this.changed();
     });
     this.provider.on("sync", (isSynced) => {
       this.wasLive ||= isSynced;
       this.changed();
     });
-    this.provider.on("closed", ({ code, reason }) => this.end(code, reason));
+    this.provider.on("closed", ({ code, reason }) => this.finish(code, reason));
+    // Of stock handlers this one only writes to the console. It is no end: the server closes where it means one.
+    this.provider.messageHandlers[MESSAGE_AUTH] = (_encoder, decoder) =>
+      readAuthMessage(decoder, this.document, (_document, reason) => this.notices.add(refusal(reason)));
     this.saved.on("change", () => this.changed());
   }
 
-  private end(code: number, reason: string): void {
-    this.hasEnded = true;
-    this.endReason = reason;
+  private connected(): void {
+    this.notices.connected();
+    announceAgain(this.awareness);
+  }
+
+  private finish(code: number, reason: string): void {
+    this.ended = { code, reason };
+    this.notices.ended(code);
     if (FORGET.has(code)) {
       void this.copy?.clearData();
       this.copy = null;

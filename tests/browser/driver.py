@@ -21,6 +21,7 @@ class Pane:
         self.people = self.root.get_by_role("list", name="People here").get_by_role("listitem")
         self.carets: Locator = self.root.locator(".caret")
         self.banner = self.root.locator(".banner")
+        self.notices = self.root.get_by_role("list", name="Notices").get_by_role("listitem")
         self._online = self.root.get_by_role("switch", name="Online")
 
     async def type(self, text: str) -> None:

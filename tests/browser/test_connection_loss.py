@@ -178,7 +178,7 @@ async def test_ended_access_leaves_the_text_to_be_copied(
     for socket in sockets:
         await socket.close(code=4404, reason="document deleted")
     await window.left.shows("Access ended")
-    await expect(window.left.banner).to_contain_text("document deleted")
+    await expect(window.left.banner).to_contain_text("Access ended: this document was deleted.")
     await window.left.text.focus()
     await window.page.keyboard.type("!")
     await window.left.press("Control+a")

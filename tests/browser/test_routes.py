@@ -17,12 +17,23 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> httpx.AsyncClient
     return httpx.AsyncClient(transport=transport, base_url="http://page")
 
 
-async def test_without_a_built_page_the_index_says_how_to_build_it(client: httpx.AsyncClient) -> None:
+async def test_a_checkout_without_a_page_says_how_to_build_it(client: httpx.AsyncClient) -> None:
     """A fresh checkout answers with a sentence, not with a stack trace."""
     answer = await client.get("/")
     assert answer.status_code == 503
     assert "make page" in answer.text
     assert (await client.get("/assets/main.js")).status_code == 404
+
+
+async def test_an_installed_server_without_its_page_says_how_to_install_it(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where there is nothing to build from, nobody is told to build."""
+    monkeypatch.setattr(page, "SOURCES", tmp_path / "frontend-demo" / "package.json")
+    answer = await client.get("/")
+    assert answer.status_code == 503
+    assert "pip install" in answer.text
+    assert "make" not in answer.text
 
 
 async def test_the_index_is_checked_and_assets_are_kept(client: httpx.AsyncClient, tmp_path: Path) -> None:

@@ -61,12 +61,13 @@ class ServerProcess:
         port: int | None = None,
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        command: Sequence[str] = COWRITE,
     ) -> None:
         self.data = data
         self.port = port if port is not None else free_port()
         self.log = data.with_name(f"{data.name}.log")
         """Everything that every run printed."""
-        self._command = [*COWRITE, "serve", "--host", "127.0.0.1", "--port", str(self.port)]
+        self._command = [*command, "serve", "--host", "127.0.0.1", "--port", str(self.port)]
         self._command += ["--data", str(data), *arguments]
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
