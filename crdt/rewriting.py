@@ -5,17 +5,31 @@ is beyond a limit comes out as deleted content of the same length, and its delet
 what its author writes behind it is taken, and everybody sees the same.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from sys import maxsize
 
 from crdt.content import ANY, DELETED, EMBED, FORMAT, JSON, TYPE, XML_ELEMENT
 from crdt.encoding import Decoder, encode_any, encode_var_bytes, encode_var_string, encode_var_uint
 from crdt.gate import SLICE, Inspection
 from crdt.json_text import parse_json, rewrite_json
 from crdt.reading import Reading
+from crdt.surrogates import SurrogatePairs
 from crdt.update import DeleteRange, Run, StructReader, Update, encode_update
 
-__all__ = ["Removed", "Rewriting"]
+__all__ = ["Removed", "Rewriting", "rewritten"]
+
+
+def rewritten(update: bytes) -> Update:
+    """Return an update of an old log as it would be logged today; raises ``Malformed``."""
+    inspection = Inspection(update, {}, SurrogatePairs())
+    deque(inspection.steps(), maxlen=0)
+    if inspection.reading < Reading.UNREADABLE:
+        return inspection.update
+    rewriting = Rewriting(inspection, maxsize)
+    deque(rewriting.steps(), maxlen=0)
+    return rewriting.update
 
 
 @dataclass(frozen=True, slots=True)

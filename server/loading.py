@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from crdt.compaction import REPLAY_WIDTH
 from crdt.document import Document, DocumentBroken, merge, take_all
 from crdt.errors import ProtocolError
+from crdt.rewriting import rewritten
 from crdt.update import Update
 from server.storage import DocumentUnreadable, Store, Stored
 
@@ -58,12 +59,12 @@ async def load(store: Store, name: str) -> Loaded:
     """Load one document; raises ``StoreUnavailable`` or ``DocumentUnreadable``."""
     stored = await store.load(name)
     try:
-        document, waiting = await _build(stored, REPLAY_WIDTH)
+        document, waiting = await _build(stored, [Update(entry.update) for entry in stored.entries])
     except (ProtocolError, DocumentBroken) as error:
-        logger.warning("replaying entry by entry: %s", error, extra={"document": name})
+        logger.warning("reading the log once more: %s", error, extra={"document": name})
         try:
-            # yrs, which merges, may misread what an older version has logged.
-            document, waiting = await _build(stored, 1)
+            # An older version may have logged what yrs, which merges, misreads.
+            document, waiting = await _build(stored, [rewritten(entry.update) for entry in stored.entries])
         except (ProtocolError, DocumentBroken) as error:
             raise DocumentUnreadable(f"{name!r}: {error}") from error
     tail = Tail()
@@ -74,15 +75,14 @@ async def load(store: Store, name: str) -> Loaded:
     return Loaded(document, waiting, stored.last_position, tail, folded)
 
 
-async def _build(stored: Stored, width: int) -> tuple[Document, list[Update]]:
-    """Return the document and what waits in its log; ``width`` entries are merged before they are taken."""
+async def _build(stored: Stored, updates: list[Update]) -> tuple[Document, list[Update]]:
+    """Return the document, and what waits of the ``updates`` in its log."""
     document = Document()
     if stored.snapshot is not None:
         await _run(document.restoring(stored.snapshot.update, stored.snapshot.depth))
-    updates = [Update(entry.update) for entry in stored.entries]
     waiting: list[Update] = []
-    for index in range(0, len(updates), width):
-        intake = document.intake(merge(updates[index : index + width]))
+    for index in range(0, len(updates), REPLAY_WIDTH):
+        intake = document.intake(merge(updates[index : index + REPLAY_WIDTH]))
         await _run(intake.steps())
         if intake.rest is not None:
             waiting.append(intake.rest)
