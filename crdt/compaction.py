@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from crdt.document import Document, merge, take_all
 from crdt.evidence import Evidence, FoldRefused
-from crdt.meaning import means_same
+from crdt.meaning import Statement
 from crdt.update import Update
 
 __all__ = ["REPLAY_WIDTH", "FoldRefused", "Folded", "fold"]
@@ -34,12 +34,13 @@ def fold(snapshot: bytes | None, depth: int, updates: Sequence[bytes]) -> Folded
     anything would be missing, ``Malformed`` for bytes that are no update.
     """
     folded = _settle(*_replay(snapshot, depth, updates))
-    if snapshot is not None and means_same(snapshot, folded):
-        folded = Update(snapshot)
-    evidence = Evidence(folded, _read_again(folded))
+    statement = Statement(folded)
+    evidence = Evidence(statement, _read_again(folded, statement))
     for update in updates if snapshot is None else [snapshot, *updates]:
         evidence.hear(update)
     evidence.check()
+    if snapshot is not None and statement.is_that_of(snapshot):
+        folded = Update(snapshot)
     return Folded(folded, _depth_of(folded))
 
 
@@ -63,10 +64,10 @@ def _settle(update: Update, depth: int) -> Update:
     return Document.from_snapshot(update, depth).encode()
 
 
-def _read_again(folded: Update) -> bytes:
+def _read_again(folded: Update, statement: Statement) -> bytes:
     """Return the deletions and the state vector that a fresh Doc finds in it."""
     document = Document.from_snapshot(folded, 0)
-    if not means_same(folded, document.encode()):
+    if not statement.is_that_of(document.encode()):
         raise FoldRefused("the snapshot changes when it is loaded")
     return document.marks()
 

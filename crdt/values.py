@@ -10,17 +10,17 @@ import re
 import struct
 from collections.abc import Iterable
 from hashlib import blake2b
-from json.decoder import scanstring
+from json import JSONDecoder
 from math import isnan
+from typing import NoReturn
 
 from crdt.encoding import Decoder, encode_var_bytes
 from crdt.errors import Malformed
 
 __all__ = ["any_value", "json_value"]
 
-_UNDEFINED, _NULL, _FALSE, _TRUE = b"\x7f", b"\x7e", b"\x79", b"\x78"
-_FLOAT, _FLOAT32, _INTEGER, _BIG_INT = 123, 124, 125, 122
-_STRING, _OBJECT, _ARRAY, _BYTES = 119, 118, 117, 116
+_FLOAT, _STRING, _OBJECT, _ARRAY = 123, 119, 118, 117
+_WORDS = {None: b"\x7e", False: b"\x79", True: b"\x78"}
 _NO_JSON = b"\xff"
 _NAN = bytes((_FLOAT,)) + struct.pack(">d", float("nan"))
 
@@ -28,8 +28,14 @@ _LARGE_BYTES = 1_024
 """A larger array or object stands as its digest: one inside the other, each would be copied into the next."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_WORDS = {"n": ("null", _NULL), "t": ("true", _TRUE), "f": ("false", _FALSE)}
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+_SCALARS = JSONDecoder(parse_int=float, parse_constant=_refuse)
+"""Asked for everything but arrays and objects, in which it would recurse."""
 
 
 class _Open:
@@ -39,7 +45,7 @@ class _Open:
 
     def __init__(self, *, is_object: bool, left: int = 0) -> None:
         self.key: bytes | None = b"" if is_object else None
-        """Of the next value; None in an array."""
+        """Of the next value, encoded; None in an array."""
         self.left = left
         """Values still to come, where that is known."""
         self._keyed: dict[bytes, bytes] = {}
@@ -57,7 +63,7 @@ class _Open:
         """Return the whole."""
         if self.key is None:
             return _whole(_ARRAY, self._values)
-        return _whole(_OBJECT, (encode_var_bytes(key) + self._keyed[key] for key in sorted(self._keyed)))
+        return _whole(_OBJECT, (key + self._keyed[key] for key in sorted(self._keyed)))
 
 
 def _whole(tag: int, parts: Iterable[bytes]) -> bytes:
@@ -89,7 +95,7 @@ def any_value(decoder: Decoder) -> bytes:
                 return value
             open_[-1].add(value)
         if open_[-1].key is not None:
-            open_[-1].key = decoder.read_var_bytes()
+            open_[-1].key = encode_var_bytes(decoder.read_var_bytes())
 
 
 def _any_scalar(decoder: Decoder, tag: int) -> bytes:
@@ -160,8 +166,8 @@ def _read_key(text: str, position: int, container: _Open) -> int:
         return position
     if text[position] != '"':
         raise ValueError("no key")
-    key, position = scanstring(text, position + 1, True)
-    container.key = key.encode("utf-8", "surrogatepass")
+    key, position = _SCALARS.raw_decode(text, position)
+    container.key = _string(key)
     position = _behind_space(text, position)
     if text[position] != ":":
         raise ValueError("no colon")
@@ -169,18 +175,14 @@ def _read_key(text: str, position: int, container: _Open) -> int:
 
 
 def _json_scalar(text: str, position: int) -> tuple[bytes, int]:
-    first = text[position]
-    if first == '"':
-        content, position = scanstring(text, position + 1, True)
-        return b"\x77" + encode_var_bytes(content.encode("utf-8", "surrogatepass")), position
-    if first in _WORDS:
-        word, value = _WORDS[first]
-        if text.startswith(word, position):
-            return value, position + len(word)
-    number = _NUMBER.match(text, position)
-    if number is None:
-        raise ValueError("no value")
-    return _number(float(number.group())), number.end()
+    value, position = _SCALARS.raw_decode(text, position)
+    if isinstance(value, str):
+        return bytes((_STRING,)) + _string(value), position
+    return _number(value) if isinstance(value, float) else _WORDS[value], position
+
+
+def _string(value: str) -> bytes:
+    return encode_var_bytes(value.encode("utf-8", "surrogatepass"))
 
 
 def _behind_space(text: str, position: int) -> int:
