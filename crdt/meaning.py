@@ -75,6 +75,9 @@ class Statement:
             end = min(run.end, held.end)
             if held.agrees(run, clock, end):
                 agreed.append((clock, end))
+            else:
+                # Two wrote as one client: what the one has behind the end of the other is still agreed.
+                agreed += [(at, at + 1) for at in range(clock, end) if held.agrees(run, at, at + 1)]
             clock = end
             index += 1
         return agreed
@@ -88,7 +91,7 @@ class Statement:
         return section.latest
 
     def is_that_of(self, update: bytes) -> bool:
-        """Whether ``update`` says the same; raises ``Malformed``."""
+        """Whether ``update`` says the same; raises ``Malformed``, if it comes so far."""
         if update == self._reader.data:
             return True
         starts = {client: section.clocks[0] for client, section in self._sections.items()}
@@ -110,7 +113,7 @@ class Statement:
 
 
 def means_same(update: bytes, other: bytes) -> bool:
-    """Whether two updates say the same; raises ``Malformed``, but reads equal bytes not at all."""
+    """Whether two updates say the same; reads them, and may raise ``Malformed``, only as far as needed."""
     return update == other or Statement(update).is_that_of(other)
 
 
