@@ -83,14 +83,15 @@ def test_options_of_a_subdocument_may_be_left_to_what_yjs_takes_then(
 
 def different() -> Iterator[bytes]:
     """Updates of which no two say the same: they differ in one thing each."""
-    for options in (
+    choices: list[dict[str, object]] = [
         {},
         {"gc": False},
         {"autoLoad": True},
         {"shouldLoad": True},
         {"meta": {"a": 1}},
         {"meta": {}},
-    ):
+    ]
+    for options in choices:
         yield at_once(subdocument("g", options, parent="m", key="k"))
     yield at_once(subdocument("other", {}, parent="m", key="k"))
     yield at_once(subdocument("g", {}, parent="m", key="l"))
