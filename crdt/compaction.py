@@ -36,9 +36,7 @@ def fold(snapshot: bytes | None, depth: int, updates: Sequence[bytes]) -> Folded
     folded = _settle(*_replay(snapshot, depth, updates))
     statement = Statement(folded)
     evidence = Evidence(statement, _read_again(folded, statement))
-    for update in updates if snapshot is None else [snapshot, *updates]:
-        evidence.hear(update)
-    evidence.check()
+    _check(evidence, updates if snapshot is None else [snapshot, *updates])
     if snapshot is not None and statement.is_that_of(snapshot):
         folded = Update(snapshot)
     return Folded(folded, _depth_of(folded))
@@ -70,6 +68,18 @@ def _read_again(folded: Update, statement: Statement) -> bytes:
     if not statement.is_that_of(document.encode()):
         raise FoldRefused("the snapshot changes when it is loaded")
     return document.marks()
+
+
+def _check(evidence: Evidence, inputs: Sequence[bytes]) -> None:
+    for update in inputs:
+        evidence.hear(update)
+    vanished = evidence.vanished()
+    if vanished is None:
+        return
+    for update in inputs:
+        vanished.hear(update)
+    if not vanished.are_explained():
+        raise FoldRefused("the snapshot deletes what nobody has deleted")
 
 
 def _depth_of(folded: Update) -> int:

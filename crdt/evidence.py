@@ -5,17 +5,16 @@ loses, invents or misreads something is found out (references/protocol.md, D6). 
 order of a text for instance, follows from what is compared here, and is the engine's.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterable
-from itertools import chain
-from operator import itemgetter
+from collections import defaultdict
 
 from crdt.encoding import Decoder
 from crdt.errors import CowriteError
-from crdt.meaning import Statement, by_client, joined
+from crdt.meaning import Statement
+from crdt.ranges import by_client, common, extend, gaps, is_within, joined
 from crdt.runs import RunReader
 from crdt.state_vector import decode_state_vector
 from crdt.update import SKIP, read_delete_ranges, read_delete_set
+from crdt.vanished import Vanished
 
 __all__ = ["Evidence", "FoldRefused"]
 
@@ -30,15 +29,17 @@ class Evidence:
     ``marks`` are its deletions and its state vector as a fresh Doc has read them.
     """
 
-    __slots__ = ("_accounted", "_clocks", "_deleted", "_statement")
+    __slots__ = ("_agreed", "_clocks", "_deleted", "_statement", "_told")
 
     def __init__(self, statement: Statement, marks: bytes) -> None:
         self._statement = statement
         decoder = Decoder(marks)
         self._deleted = by_client(read_delete_ranges(decoder))
         self._clocks = decode_state_vector(marks[decoder.position :])
-        self._accounted: dict[int, list[tuple[int, int]]] = {}
+        self._agreed: dict[int, list[tuple[int, int]]] = defaultdict(list)
         """The clocks of which an input says the same as the snapshot."""
+        self._told: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        """The clocks that an input deletes, or has nothing left of."""
 
     def hear(self, update: bytes) -> None:
         """Take one input; raises ``FoldRefused`` where the snapshot lacks any of it, or ``Malformed``."""
@@ -46,35 +47,32 @@ class Evidence:
         for _ in range(reader.read_count(3)):
             count, client = reader.read_section_header()
             known = min(self._clocks.get(client, 0), self._statement.ends.get(client, 0))
-            accounted = self._accounted.setdefault(client, [])
             for _ in range(count):
+                clock = reader.clock
                 agreed = self._statement.agreement(client, reader)
-                if reader.kind != SKIP and reader.clock > known:
+                if reader.kind == SKIP:
+                    continue
+                if reader.clock > known:
                     raise FoldRefused("structs are missing from the snapshot")
-                if not reader.is_empty:
-                    _extend(accounted, agreed)
+                if reader.is_empty:
+                    extend(self._told[client], [(clock, reader.clock)])
+                else:
+                    extend(self._agreed[client], agreed)
         for client, clock, end in read_delete_set(reader):
-            if not _is_within(clock, end, self._deleted.get(client, [])):
+            if not is_within(clock, end, self._deleted.get(client, ())):
                 raise FoldRefused("a deletion is missing from the snapshot")
+            extend(self._told[client], [(clock, end)])
 
-    def check(self) -> None:
-        """Raise ``FoldRefused`` where the snapshot says what no input says."""
+    def vanished(self) -> Vanished | None:
+        """Return what the snapshot deletes though no input does, None for nothing.
+
+        Raises ``FoldRefused`` where it says what no input says.
+        """
+        vanished = {}
         for client, end in self._clocks.items():
-            known = joined(chain(self._accounted.get(client, []), self._deleted.get(client, [])))
-            if not _is_within(0, end, known):
+            deleted = self._deleted.get(client, [])
+            if gaps(joined([*self._agreed[client], *deleted]), end):
                 raise FoldRefused("the snapshot says what the log does not say")
-
-
-def _extend(ranges: list[tuple[int, int]], more: Iterable[tuple[int, int]]) -> None:
-    """Add ``more``, which mostly goes on where the last range ended."""
-    for clock, end in more:
-        if ranges and ranges[-1][1] == clock:
-            ranges[-1] = (ranges[-1][0], end)
-        else:
-            ranges.append((clock, end))
-
-
-def _is_within(clock: int, end: int, ranges: list[tuple[int, int]]) -> bool:
-    """Whether one of ``ranges``, which are joined, holds all of it."""
-    index = bisect_right(ranges, clock, key=itemgetter(0)) - 1
-    return index >= 0 and end <= ranges[index][1]
+            if untold := common(deleted, gaps(joined(self._told[client]), end)):
+                vanished[client] = untold
+        return Vanished(self._statement, self._deleted, vanished) if vanished else None

@@ -7,13 +7,13 @@ be integrated, and what becomes of it then, is not asked.
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from crdt.ranges import by_client
 from crdt.runs import Run, RunReader
-from crdt.update import DeleteRange, read_delete_set
+from crdt.update import read_delete_set
 
-__all__ = ["Statement", "by_client", "joined", "means_same"]
+__all__ = ["Statement", "means_same"]
 
 
 @dataclass(slots=True)
@@ -90,6 +90,13 @@ class Statement:
             section.latest = self._reader.run(client, clock)
         return section.latest
 
+    def struct_at(self, client: int, clock: int) -> Run | None:
+        """Return the struct that has this clock."""
+        section = self._sections.get(client)
+        if section is None or not section.clocks[0] <= clock < section.end:
+            return None
+        return self._held(section, bisect_right(section.clocks, clock) - 1, client)
+
     def is_that_of(self, update: bytes) -> bool:
         """Whether ``update`` says the same; raises ``Malformed``, if it comes so far."""
         if update == self._reader.data:
@@ -115,22 +122,3 @@ class Statement:
 def means_same(update: bytes, other: bytes) -> bool:
     """Whether two updates say the same; reads them, and may raise ``Malformed``, only as far as needed."""
     return update == other or Statement(update).is_that_of(other)
-
-
-def by_client(deletes: Iterable[DeleteRange]) -> dict[int, list[tuple[int, int]]]:
-    """Return for each client what is deleted, ``joined``."""
-    ranges: dict[int, list[tuple[int, int]]] = {}
-    for client, clock, end in deletes:
-        ranges.setdefault(client, []).append((clock, end))
-    return {client: joined(deleted) for client, deleted in ranges.items()}
-
-
-def joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return ranges from a clock to an end in ascending order, joined where they meet or overlap."""
-    result: list[tuple[int, int]] = []
-    for clock, end in sorted(ranges):
-        if result and clock <= result[-1][1]:
-            result[-1] = (result[-1][0], max(end, result[-1][1]))
-        else:
-            result.append((clock, end))
-    return result

@@ -7,7 +7,7 @@ from crdt.encoding import Decoder, encode_var_bytes, encode_var_uint
 from crdt.update import ANY, DELETED, GC, JSON, SKIP, StructReader
 from crdt.values import any_value, json_value
 
-__all__ = ["Content", "Run", "RunReader"]
+__all__ = ["Content", "Place", "Run", "RunReader"]
 
 Content: TypeAlias = str | tuple[bytes, ...]
 """One element for each clock, but none where nothing is left: text has a character for each half of a
@@ -28,6 +28,15 @@ _SUBDOCUMENT_DEFAULTS = {
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 
 
+class Place(NamedTuple):
+    """Where a struct stands: beside its origins or, without any, in a parent that is named."""
+
+    left: tuple[int, int] | None
+    right: tuple[int, int] | None
+    parent: tuple[int, int] | str | None
+    key: str | None
+
+
 class Run(NamedTuple):
     """What one struct says."""
 
@@ -35,27 +44,22 @@ class Run(NamedTuple):
     clock: int
     end: int
     kind: int
-    left: tuple[int, int] | None
-    right: tuple[int, int] | None
-    parent: tuple[int, int] | str | None
-    """Where it is named: there are no origins then."""
-    key: str | None
+    place: Place
     content: Content
 
     def agrees(self, other: "Run", clock: int, end: int) -> bool:
         """Whether both say the same of the clocks from ``clock`` to ``end``, which both have."""
         return (
             self.kind == other.kind
-            and self.right == other.right
             and self._place(clock) == other._place(clock)
             and self._slice(clock, end) == other._slice(clock, end)
         )
 
-    def _place(self, clock: int) -> tuple[object, ...]:
+    def _place(self, clock: int) -> Place:
         # Inside a struct everything stands behind what is before it.
         if clock == self.clock or self.kind in (GC, SKIP):
-            return self.left, self.parent, self.key
-        return (self.client, clock - 1), None, None
+            return self.place
+        return Place((self.client, clock - 1), self.place.right, None, None)
 
     def _slice(self, clock: int, end: int) -> Content:
         return self.content[clock - self.clock : end - self.clock]
@@ -74,11 +78,21 @@ class RunReader(StructReader):
     def run(self, client: int, clock: int) -> Run:
         """Return the struct just read, which is that of ``client`` at ``clock``."""
         stop = self.position
-        parent, key = self._parent() if self.left is None and self.right is None else (None, None)
         content = () if self.kind in _EMPTY else self._content(stop)
         self.position = stop
         kind = ANY if self.kind == JSON else self.kind
-        return Run(client, clock, self.clock, kind, self.left, self.right, parent, key, content)
+        return Run(client, clock, self.clock, kind, self.place(), content)
+
+    def place(self) -> Place:
+        """Return where the struct just read stands."""
+        if self.left is not None or self.right is not None or self.kind in (GC, SKIP):
+            return Place(self.left, self.right, None, None)
+        stop, self.position = self.position, self._parent_at
+        self.read_var_uint()
+        parent = (self.read_var_uint(), self.read_var_uint()) if self.parent else self.read_var_string()
+        key = self.read_var_string() if self.position < self._content_at else None
+        self.position = stop
+        return Place(None, None, parent, key)
 
     def _read_parent(self, client: int, info: int) -> None:
         self._parent_at = self.position
@@ -91,14 +105,6 @@ class RunReader(StructReader):
     def _read_content(self, kind: int) -> int:
         self._content_at = self.position
         return super()._read_content(kind)
-
-    def _parent(self) -> tuple[tuple[int, int] | str | None, str | None]:
-        if self.kind in (GC, SKIP):
-            return None, None
-        self.position = self._parent_at
-        self.read_var_uint()
-        parent = (self.read_var_uint(), self.read_var_uint()) if self.parent else self.read_var_string()
-        return parent, self.read_var_string() if self.position < self._content_at else None
 
     def _content(self, stop: int) -> Content:
         self.position = self._content_at

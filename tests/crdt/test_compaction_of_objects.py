@@ -10,7 +10,7 @@ from crdt.compaction import FoldRefused, fold
 from crdt.document import Document
 from crdt.meaning import means_same
 from crdt.update import Update
-from tests.crdt.build import gc, item, section, text, update
+from tests.crdt.build import ARRAY, MAP, gc, item, section, text, type_item, update
 from tests.crdt.contents import ATTRIBUTES, LINK, ORDINARY, embed, entry, mark, subdocument
 
 each_kind = pytest.mark.parametrize("log", ORDINARY.values(), ids=ORDINARY)
@@ -122,6 +122,59 @@ def test_D6_a_deletion_that_is_lost_beside_objects_is_found_out(monkeypatch: pyt
     monkeypatch.setattr(Document, "encode", lambda _: one(*structs))
     with pytest.raises(FoldRefused, match="deletion"):
         fold(None, 0, [one(*structs), update(deletes={1: [(1, 1)]})])
+
+
+def nested(*structs: bytes, deletes: Mapping[int, list[tuple[int, int]]] | None = None) -> Update:
+    """What is in a map inside of a map."""
+    return one(type_item(MAP, parent="m"), *structs, deletes=deletes)
+
+
+IN_MAP = entry(ATTRIBUTES, parent=(1, 0), key="k")
+TWO_AT_ONCE = [nested(IN_MAP), update(section(2, 0, entry(2, parent=(1, 0), key="k")))]
+ONE_BEHIND_THE_OTHER = [nested(IN_MAP), update(section(2, 0, entry(2, left=(1, 1))))]
+INTO_WHAT_IS_DELETED = [nested(), update(deletes={1: [(0, 1)]}), update(section(2, 0, IN_MAP))]
+BEHIND_WHAT_IS_COLLECTED = [
+    one(type_item(ARRAY), text("a", parent=(1, 0))),
+    update(deletes={1: [(0, 1)]}),
+    update(section(2, 0, entry({"a": 1, "b": 2}, left=(1, 1)))),
+]
+
+
+@pytest.mark.parametrize(
+    "log", [TWO_AT_ONCE, ONE_BEHIND_THE_OTHER, INTO_WHAT_IS_DELETED, BEHIND_WHAT_IS_COLLECTED]
+)
+def test_D6_what_a_document_deletes_by_itself_keeps_nothing_from_being_folded(log: list[Update]) -> None:
+    """Nobody tells of these deletions: they follow from what is told."""
+    folded = fold(None, 0, log)
+    assert fold(folded.update, folded.depth, log) == folded
+
+
+VANISHED = {
+    "text": (one(text("abc")), one(text("abc"), deletes={1: [(1, 1)]})),
+    "value": (one(entry(ATTRIBUTES, parent="a")), one(item(1, b"\x01", parent="a"), deletes={1: [(0, 1)]})),
+    "entry of a map": (nested(IN_MAP), nested(IN_MAP, deletes={1: [(1, 1)]})),
+    "inside of something": (
+        one(type_item(ARRAY), text("abc", parent=(1, 0))),
+        one(type_item(ARRAY), text("abc", parent=(1, 0)), deletes={1: [(2, 1)]}),
+    ),
+    "behind something": (
+        one(type_item(ARRAY), text("a", parent=(1, 0)), text("b", left=(1, 1))),
+        one(type_item(ARRAY), text("a", parent=(1, 0)), gc(1)),
+    ),
+    "subdocument": (
+        one(subdocument("g", {}, parent="m", key="k")),
+        one(subdocument("g", {}, parent="m", key="k"), deletes={1: [(0, 1)]}),
+    ),
+}
+"""What came in, and as what an engine took it that deletes what nobody has deleted."""
+
+
+@pytest.mark.parametrize("kind", VANISHED)
+def test_D6_an_engine_that_deletes_is_found_out(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right, wrong = VANISHED[kind]
+    monkeypatch.setattr(Document, "encode", lambda _: wrong)
+    with pytest.raises(FoldRefused, match="deletes what nobody has deleted"):
+        fold(None, 0, [right])
 
 
 def test_D6_what_yrs_cannot_hold_is_kept_or_refused() -> None:
