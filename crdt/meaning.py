@@ -75,7 +75,7 @@ class Statement:
             end = min(run.end, held.end)
             if held.agrees(run, clock, end):
                 agreed.append((clock, end))
-            else:
+            elif held.kind == run.kind:
                 # Two wrote as one client: what the one has behind the end of the other is still agreed.
                 agreed += [(at, at + 1) for at in range(clock, end) if held.agrees(run, at, at + 1)]
             clock = end
