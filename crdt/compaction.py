@@ -33,9 +33,9 @@ def fold(snapshot: bytes | None, depth: int, updates: Sequence[bytes]) -> Folded
     It is ``snapshot`` itself, byte for byte, where the updates bring nothing new. Raises ``FoldRefused`` when
     anything would be missing, ``Malformed`` for bytes that are no update.
     """
-    folded = _settle(*_replay(snapshot, depth, updates))
+    folded, bound = _settle(*_replay(snapshot, depth, updates))
     statement = Statement(folded)
-    evidence = Evidence(statement, _read_again(folded, statement))
+    evidence = Evidence(statement, _read_again(folded, bound, statement))
     _check(evidence, updates if snapshot is None else [snapshot, *updates])
     if snapshot is not None and statement.is_that_of(snapshot):
         folded = Update(snapshot)
@@ -57,14 +57,15 @@ def _replay(snapshot: bytes | None, depth: int, updates: Sequence[bytes]) -> tup
     return document.encode(), document.depth
 
 
-def _settle(update: Update, depth: int) -> Update:
+def _settle(update: Update, depth: int) -> tuple[Update, int]:
     """Load and encode it once more: in one document of sixty yrs joins some structs only as it loads."""
-    return Document.from_snapshot(update, depth).encode()
+    document = Document.from_snapshot(update, depth)
+    return document.encode(), document.depth
 
 
-def _read_again(folded: Update, statement: Statement) -> bytes:
+def _read_again(folded: Update, depth: int, statement: Statement) -> bytes:
     """Return the deletions and the state vector that a fresh Doc finds in it."""
-    document = Document.from_snapshot(folded, 0)
+    document = Document.from_snapshot(folded, depth)
     if not statement.is_that_of(document.encode()):
         raise FoldRefused("the snapshot changes when it is loaded")
     return document.marks()
