@@ -7,14 +7,16 @@ folded, and the claim renewed until that is done. One of them sweeps, and finds 
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from math import inf
+from time import monotonic
 
 from crdt.errors import CowriteError
 from server.bus import Bus, BusUnavailable, Position, Reading
 from server.fold_claims import Claim, claimed
+from server.fold_refusals import FoldRefusals
 from server.folding_process import FoldingProcess
 from server.loading import Tail
 from server.storage import Snapshot, Store, Stored, StoreUnavailable
@@ -45,6 +47,7 @@ class Compactor:
         *,
         sweep_s: float = 60.0,
         is_idle: bool = False,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -58,7 +61,8 @@ class Compactor:
         self._retry_at = inf
         self._retry_s = RETRY_S
         self._arrival = asyncio.Event()
-        self._refused: set[str] = set()
+        self._clock = clock
+        self._refusals = FoldRefusals()
         self._swept: dict[str, int] = {}
         """The rows that waited at the latest sweep, by document."""
 
@@ -67,8 +71,8 @@ class Compactor:
         return tail.rows >= factor * LONG_ROWS or tail.size_bytes >= factor * LONG_BYTES
 
     def request(self, document: str) -> None:
-        """Queue a document; idempotent. One whose fold was refused waits for the next sweep."""
-        if document not in self._refused and self.takes_requests:
+        """Queue a document; idempotent. One whose fold was refused is left alone for a while (D6)."""
+        if self.takes_requests and not self._refusals.is_paused(document, self._clock()):
             self._due[document] = None
             self._arrival.set()
 
@@ -124,8 +128,6 @@ class Compactor:
         except (StoreUnavailable, BusUnavailable) as error:
             logger.warning("cannot sweep now: %s", error)
             return
-        # What was refused may do by now: what it lacked has come, or the folding process lives again.
-        self._refused.clear()
         for document, rows in waiting.items():
             if rows >= LONG_ROWS or self._swept.get(document) == rows:
                 self.request(document)
@@ -157,19 +159,23 @@ class Compactor:
         """
         try:
             async with claimed(self._bus, document) as claim:
-                return await self._fold(document, claim) if claim.is_ours else True
+                is_done = await self._fold(document, claim) if claim.is_ours else True
         except (StoreUnavailable, BusUnavailable):
             raise
         except Exception as error:
             # Whatever a fold fails of, panics of yrs included: the log is the truth, and it is still there.
             self._give_up(document, error)
             return False
+        if is_done and claim.is_ours and self._refusals.forget(document):
+            logger.info("compaction is no longer refused", extra={"document": document})
+        return is_done
 
     def _give_up(self, document: str, error: Exception) -> None:
-        is_known = isinstance(error, CowriteError)
-        fields = {"document": document}
-        logger.error("compaction refused, the log stays: %s", error, extra=fields, exc_info=not is_known)
-        self._refused.add(document)
+        reason = str(error) or type(error).__name__
+        if self._refusals.add(document, reason, self._clock()):
+            is_known = isinstance(error, CowriteError)
+            fields = {"document": document}
+            logger.error("compaction refused, the log stays: %s", reason, extra=fields, exc_info=not is_known)
 
     async def _fold(self, document: str, claim: Claim) -> bool:
         """Fold all that the store and the stream hold, and delete exactly that (D12).

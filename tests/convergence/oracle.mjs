@@ -17,6 +17,7 @@ const Y = createRequire(new URL('../node/package.json', import.meta.url))('yjs')
 
 const WORDS = ['a', 'be', 'sea', 'née ', 'Ω', '世界', '😀', 'x😀y', '👩‍👩‍👧', '\n', '𝒳𝒴', '"', ' ']
 const MARKS = ['bold', 'italic', 'link']
+const KEYS = ['href', 'target', 'rel', 'alt', 'é', '', 'x']
 
 /** mulberry32: the same numbers for the same seed, on every machine. */
 const randomFrom = seed => () => {
@@ -46,10 +47,28 @@ class Author {
       () => this.below(2) === 0,
       () => this.below(1000) / 7,
       () => ({ [this.pick(WORDS)]: [this.below(9), { deep: this.pick(WORDS) }] }),
+      () => this.object(2),
+      () => [this.object(1), this.object(1)],
       () => new Uint8Array([this.below(256), this.below(256)]),
       () => -this.below(2 ** 31),
       () => [this.pick(WORDS), undefined].slice(0, 1)
     ])()
+  }
+
+  /** As the attributes, marks and records of editors are: several keys, in any order. */
+  object (depth) {
+    const keys = KEYS.slice(this.below(3)).sort(() => this.below(3) - 1)
+    return Object.fromEntries(keys.map(key => [key, this.pick([
+      () => this.pick(WORDS),
+      () => this.below(1000) / this.pick([1, 8]), // Of JSON yrs reads some sevenths as their neighbours.
+      () => this.pick([null, true, false, 1e21, -(2 ** 40)]),
+      () => depth > 0 ? this.object(depth - 1) : [],
+      () => [this.below(9), depth > 0 ? this.object(depth - 1) : 'end']
+    ])()]))
+  }
+
+  subdocument () {
+    return new Y.Doc({ guid: `guid ${this.below(2 ** 32)}`, autoLoad: this.below(2) === 0, gc: this.below(2) === 0 })
   }
 
   /** A shared type that starts with something in it. */
@@ -57,7 +76,8 @@ class Author {
     return this.pick([
       () => new Y.Text(this.pick(WORDS)),
       () => Y.Array.from([this.value(), this.value()]),
-      () => new Y.Map([['k', this.value()], ['n', new Y.Array()]])
+      () => new Y.Map([['k', this.value()], ['n', new Y.Array()]]),
+      () => this.subdocument()
     ])()
   }
 
@@ -78,8 +98,8 @@ class Author {
     const end = this.isSplit(units, span) ? span + 1 : span
     switch (this.below(8)) {
       case 0: return text.delete(from, end - from)
-      case 1: return text.format(from, end - from, { [this.pick(MARKS)]: this.pick([true, null, { href: 'é' }]) })
-      case 2: return text.insertEmbed(from, { image: this.pick(WORDS) })
+      case 1: return text.format(from, end - from, { [this.pick(MARKS)]: this.pick([true, null, { href: 'é' }, this.object(1)]) })
+      case 2: return text.insertEmbed(from, { image: this.pick(WORDS), ...this.pick([{}, this.object(1)]) })
       case 3: return text.insert(from, this.pick(WORDS), { [this.pick(MARKS)]: true })
       default: return text.insert(from, this.pick(WORDS) + (this.below(2) ? this.pick(WORDS) : ''))
     }
@@ -110,7 +130,7 @@ class Author {
     switch (this.below(6)) {
       case 0: return node.delete(from, Math.min(node.length - from, this.below(3)))
       case 1: return node.insert(from, [new Y.XmlText(this.pick(WORDS))])
-      case 2: return node instanceof Y.XmlElement && node.setAttribute(this.pick(['id', 'class']), this.pick(WORDS))
+      case 2: return node instanceof Y.XmlElement && node.setAttribute(this.pick(['id', 'class']), this.pick([this.pick(WORDS), this.object(1)]))
       case 3: return node.insert(from, [new Y.XmlElement(this.pick(['p', 'li', 'h1']))])
       default: return this.nested(node.toArray()) || node.insert(from, [new Y.XmlElement('div')])
     }
@@ -146,8 +166,16 @@ const jsonOf = doc => JSON.stringify({
   t: doc.getText('t').toDelta(),
   a: doc.getArray('a').toJSON(),
   m: Object.entries(doc.getMap('m').toJSON()).sort(),
-  x: doc.getXmlFragment('x').toString()
-}, (_, value) => value instanceof Uint8Array ? { bytes: [...value] } : sorted(value))
+  x: doc.getXmlFragment('x').toArray().map(xmlOf)
+}, function (key, value) {
+  const { [key]: raw } = this
+  if (raw instanceof Y.Doc) return { guid: raw.guid, autoLoad: raw.autoLoad, gc: raw.gc, shouldLoad: raw.shouldLoad }
+  return value instanceof Uint8Array ? { bytes: [...value] } : sorted(value)
+})
+
+const xmlOf = node => node instanceof Y.XmlText
+  ? node.toDelta()
+  : { name: node.nodeName, attributes: node.getAttributes(), children: node.toArray().map(xmlOf) }
 
 const sorted = value =>
   value !== null && typeof value === 'object' && !Array.isArray(value)

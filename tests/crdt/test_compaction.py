@@ -6,6 +6,7 @@ from pycrdt import Doc, Text
 from crdt.compaction import FoldRefused, fold
 from crdt.document import Document
 from crdt.errors import Malformed
+from crdt.meaning import means_same
 from crdt.update import Update
 from tests.crdt.build import ARRAY, chain, section, text, type_item, update
 from tests.crdt.mutations import corpus
@@ -36,9 +37,9 @@ def test_a_log_that_repeats_the_snapshot_changes_nothing() -> None:
     assert fold(first.update, first.depth, []) == first
 
 
-def test_every_kind_of_content_is_folded_and_loads_to_the_same_bytes() -> None:
+def test_every_kind_of_content_is_folded_and_loads_to_the_same() -> None:
     folded = fold(None, 0, corpus()[:-1])
-    assert Document.from_snapshot(folded.update, folded.depth).encode() == folded.update
+    assert means_same(folded.update, Document.from_snapshot(folded.update, folded.depth).encode())
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import { Buffer } from 'node:buffer'
 import { createInterface } from 'node:readline'
 import * as Y from 'yjs'
 import { read, wanted, write } from './contents.mjs'
+import { readObjects, writeObjects } from './objects.mjs'
 import { StockClient } from './stock.mjs'
 
 const clients = new Map()
@@ -25,6 +26,8 @@ const COMMANDS = {
   insertToken: (client, { token, place }) => client.insertToken(token, place),
   eraseToken: (client, { token }) => client.eraseToken(token),
   apply: (client, { update }) => Y.applyUpdate(client.doc, Buffer.from(update, 'base64')),
+  writeObjects: (client, { number }) => writeObjects(client.doc, number),
+  readObjects: client => readObjects(client.doc),
   text: client => client.text.toString(),
   clientId: client => client.doc.clientID,
   clocks: client => Object.fromEntries(Y.decodeStateVector(Y.encodeStateVector(client.doc))),

@@ -149,6 +149,14 @@ class StockClient:
         """Apply an update to the client's document by hand, as a local edit."""
         await self._ask("apply", update=b64encode(update).decode())
 
+    async def write_objects(self, number: int) -> None:
+        """Write objects of several keys, each kind in a transaction of its own."""
+        await self._ask("writeObjects", number=number)
+
+    async def read_objects(self) -> str:
+        """Return all that ``write_objects`` writes, in one form."""
+        return cast(str, await self._ask("readObjects"))
+
     async def text(self) -> str:
         """Return the text that the client shows."""
         return cast(str, await self._ask("text"))
