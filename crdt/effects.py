@@ -60,9 +60,13 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
-    """A held-back update of ``size_bytes`` was dropped: count it, log it."""
+    """Something of the peer's was dropped, for a reason in fixed words: log it.
+
+    A held-back update each time, something of its presence only once (A4).
+    """
 
     size_bytes: int
+    reason: str = "waiting for unknown edits"
 
 
 @dataclass(frozen=True, slots=True)

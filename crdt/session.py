@@ -77,10 +77,11 @@ class Session:
     ``receive`` and ``retry`` raise ``ProtocolError`` for the peer's mistakes, and ``DocumentBroken``.
     """
 
-    __slots__ = ("_asked", "_awareness", "_document", "_has_lost", "_held", "_peer", "_unanswered")
+    __slots__ = ("_asked", "_awareness", "_document", "_has_lost", "_held", "_unanswered", "peer")
 
     def __init__(self, peer: int, document: Document, awareness: Awareness) -> None:
-        self._peer = peer
+        self.peer = peer
+        """The number of the connection."""
         self._document = document
         self._awareness = awareness
         self._held: list[_Held] = []
@@ -144,12 +145,12 @@ class Session:
 
     def recall(self) -> list[Effect]:
         """Have the peer announce its presence anew, for others believed that it was gone (A7)."""
-        recalled = self._awareness.recall(self._peer)
+        recalled = self._awareness.recall(self.peer)
         return [] if recalled is None else [Reply(AwarenessUpdate(recalled))]
 
     def close(self, now: float, *, clean: bool) -> list[Effect]:
         """End: withdraw the peer's presence, at once after a close frame, else after a grace."""
-        gone = self._awareness.leave(self._peer, now, clean=clean)
+        gone = self._awareness.leave(self.peer, now, clean=clean)
         return [Announce(gone)] if gone else []
 
     def _take(self, update: Update, now: float, *, is_complete: bool) -> list[Effect]:
@@ -212,8 +213,10 @@ class Session:
         return effects
 
     def _hear(self, update: bytes, now: float) -> list[Effect]:
-        heard = self._awareness.receive(update, self._peer, now)
-        effects: list[Effect] = []
+        heard = self._awareness.receive(update, self.peer, now)
+        effects: list[Effect] = [
+            Discarded(flaw.size_bytes, f"presence: {flaw.reason}") for flaw in heard.flaws.values()
+        ]
         if heard.changed or heard.moved:
             effects.append(Announce(heard.changed + heard.moved))
         if heard.corrected:

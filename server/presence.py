@@ -91,16 +91,23 @@ class Presence:
         self.withdraw_in_time()
 
     def hear_node(self, node: str, update: bytes, now: float) -> None:
-        """Take what another node tells of its own connections; raises ``ProtocolError``."""
-        self._heard(self.awareness.receive_relayed(update, self._peer_of(node), now))
+        """Take what another node tells of its own connections.
+
+        Raises ``ProtocolError`` for what of it does not count, when all else was taken.
+        """
+        peer = self._peer_of(node)
+        heard = self.awareness.receive_relayed(update, peer, now)
+        self._heard(heard)
+        if flaw := heard.flaws.get(peer):
+            raise Malformed(str(flaw))
 
     def hear_all(
         self, kept: Mapping[str, bytes], living: Collection[str], asked_at: float, now: float
     ) -> None:
         """Take all that the other nodes keep, asked for at ``asked_at`` as something may have been missed.
 
-        A node of ``living`` that keeps nothing has nobody here. Raises ``ProtocolError`` for what a node
-        keeps and nobody can read, when that of all others was taken.
+        A node of ``living`` that keeps nothing has nobody here. Raises ``ProtocolError`` for what of it does
+        not count, when all else was taken.
         """
         nodes = {*kept, *(node for node in self._nodes if node in living)}
         by_peer = {self._peer_of(node): kept.get(node, NOBODY) for node in nodes}
@@ -108,8 +115,8 @@ class Presence:
         self._heard(heard)
         self.withdraw_in_time()
         for node in nodes:
-            if error := heard.refused.get(self._peer_of(node)):
-                raise Malformed(f"node {node}: {error}") from error
+            if flaw := heard.flaws.get(self._peer_of(node)):
+                raise Malformed(f"node {node}: {flaw}")
 
     def _peer_of(self, node: str) -> int:
         return self._nodes.setdefault(node, -1 - len(self._nodes))

@@ -120,8 +120,9 @@ class Room:
                     member.answer(state_vector)
                 case Ingest(steps):
                     member.ingest(steps)
-                case Discarded(size_bytes):
-                    logger.warning("%r: dropped %d bytes waiting for unknown edits", self.name, size_bytes)
+                case Discarded(size_bytes, reason):
+                    extra = {"document": self.name, "connection": member.session.peer}
+                    logger.warning("dropped %d bytes: %s", size_bytes, reason, extra=extra)
                 case _:
                     assert_never(effect)
         if member.session.waits and member in self.members:

@@ -8,6 +8,7 @@
 import { Buffer } from 'node:buffer'
 import { createInterface } from 'node:readline'
 import * as Y from 'yjs'
+import { ODD_COMPANY, ODD_STATES } from './odd_states.mjs'
 import { StockClient } from './stock.mjs'
 
 const clients = new Map()
@@ -29,6 +30,9 @@ const COMMANDS = {
   clocks: client => Object.fromEntries(Y.decodeStateVector(Y.encodeStateVector(client.doc))),
 
   setAwareness: (client, { state }) => client.provider.awareness.setLocalState(state),
+  setOddAwareness: (client, { kind }) => ODD_STATES[kind](client.provider.awareness),
+  bringOddCompany: (client, { kind }) => ODD_COMPANY[kind](client.provider.awareness),
+  awarenessClock: (client, { of }) => client.provider.awareness.meta.get(of)?.clock,
   awareness: client => Object.fromEntries(client.provider.awareness.getStates()),
   history: client => client.history,
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from crdt.encoding import encode_var_bytes, encode_var_string, encode_var_uint
+from crdt.encoding import encode_var_bytes, encode_var_uint
 from crdt.errors import CloseCode
 from tests.crdt.build import chain, item, section, text, update
 from tests.server.servers import RunningServer
@@ -28,10 +28,6 @@ def sync_update(content: bytes) -> bytes:
 
 def awareness(content: bytes) -> bytes:
     return b"\x01" + encode_var_bytes(content)
-
-
-def awareness_state(state: str, clock: int = 1) -> bytes:
-    return awareness(b"\x01\x07" + encode_var_uint(clock) + encode_var_string(state))
 
 
 def nested_any(levels: int) -> bytes:
@@ -70,12 +66,6 @@ CASES = {
     "60 KB of nested arrays": Case(sync_update(nested_any(30_000))),
     "types nested 1,500 deep": Case(sync_update(chain(1, 0, 1_500)), CloseCode.TOO_LARGE),
     "awareness that is no update": Case(awareness(b"\x01\x07")),
-    "awareness state that is not JSON": Case(awareness_state(f"{{{SECRET}")),
-    "awareness state NaN": Case(awareness_state('{"x": NaN}')),
-    "awareness state a list": Case(awareness_state("[1]")),
-    "awareness state nested deeply": Case(awareness_state('{"x":' + "[" * 8_000 + "]" * 8_000 + "}")),
-    "awareness state of 17 KB": Case(awareness_state('"' + "x" * 17_000 + '"'), CloseCode.TOO_LARGE),
-    "awareness clock of 2**31": Case(awareness_state("{}", 2**31)),
 }
 
 

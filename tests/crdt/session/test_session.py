@@ -3,7 +3,7 @@
 import pytest
 
 from crdt.cut import PIECE_LIMIT_BYTES
-from crdt.effects import Accepted, Acknowledge, Announce, Ingest, Reply, SendDiff
+from crdt.effects import Accepted, Acknowledge, Announce, Discarded, Ingest, Reply, SendDiff
 from crdt.encoding import encode_var_bytes, encode_var_uint
 from crdt.errors import Malformed, ProtocolError, TooLarge
 from crdt.messages import (
@@ -120,6 +120,17 @@ def test_S9_who_was_seen_leaving_at_that_clock_is_told_and_nobody_else(room: Roo
     room.ann.receive(presence(7, 3), 0.0)
     room.ann.close(1.0, clean=True)
     assert room.bob.receive(presence(7, 3), 2.0) == [Reply(presence(7, 3, b"null"))]
+
+
+def test_A4_presence_that_does_not_count_is_dropped_once_and_the_session_goes_on(room: Room) -> None:
+    room.ann.receive(presence(7, 1), 0.0)
+    dropped = Discarded(17, "presence: state is not an object")
+    assert room.ann.receive(presence(7, 2, b'"a little secret"'), 0.0) == [dropped, Announce([7])]
+    assert room.ann.receive(presence(7, 3, b"x" * 3_000_000), 0.0) == [Announce([7])]
+    assert room.bob.receive(AwarenessQuery(), 0.0) == [Reply(presence(7, 3))]
+    assert room.ann.receive(SyncUpdate(behind(5)), 0.0) == [Accepted(behind(5))]
+    assert room.ann.receive(SyncStatus(b"\x01"), 0.0) == [Acknowledge(b"\x01")]
+    assert room.bob.receive(presence(8, 1, b"[]"), 0.0) == [Discarded(2, "presence: state is not an object")]
 
 
 def large_update() -> Update:
