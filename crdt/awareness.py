@@ -8,8 +8,9 @@ A server is no peer: the table never speaks for itself and time is an argument. 
   against an older connection; any other id only while nobody claims it (A5);
 - leaving announces null at the same clock, only for ids still claimed by the one who leaves: at once
   after a close frame, after ``GRACE_S`` otherwise (A6);
-- whoever announces its own id at a clock at which the room already saw null is told so, and then
-  announces itself again (A7);
+- whoever announces its own id at a clock at which others may remember it without showing it is told that it
+  left, and then announces itself again: where the room saw null at that clock, where another node had the
+  client, and where the table is young (A7);
 - who turns up on another node, at whatever clock, has moved there (A11); what nodes keep for joiners
   has no order, and moves nobody at the same clock (A12).
 
@@ -18,6 +19,7 @@ anything else (A3, A4).
 """
 
 from collections.abc import Callable, Mapping
+from math import inf
 
 from crdt.awareness_entries import Entry, Said, encode_entries, flaw_of, read_entries
 from crdt.awareness_table import AwarenessTable
@@ -38,6 +40,10 @@ TOMBSTONE_S = 600.0
 CLAIM_LIMIT = 64
 """The most ids that one connection speaks for; entries for more are ignored (A10)."""
 
+YOUNG_S = 30.0
+"""How long after a room was opened those who come are taken to return after a restart (A7). Stock clients
+renew within 18 s, connected or not: whoever returns later is remembered by nobody at the clock it has."""
+
 _NOBODY: frozenset[int] = frozenset()
 """Shared by all tables: an empty set takes 216 bytes."""
 
@@ -45,10 +51,11 @@ _NOBODY: frozenset[int] = frozenset()
 class Awareness(AwarenessTable):
     """The presence of everybody on one document, and which connection speaks for whom."""
 
-    __slots__ = ("_claims", "_reported")
+    __slots__ = ("_claims", "_reported", "_young_until")
 
-    def __init__(self) -> None:
+    def __init__(self, opened_at: float = -inf) -> None:
         super().__init__()
+        self._young_until = opened_at + YOUNG_S
         self._claims: dict[int, set[int]] = {}
         """For each connection that has spoken, the ids that it claims."""
         self._reported = _NOBODY
@@ -71,9 +78,11 @@ class Awareness(AwarenessTable):
             entry = self._entries.get(client)
             is_news = self._is_news(client, clock, state, peer, own)
             if client == own:
+                heard.is_recalled = self._is_returning(entry, state, now)
                 if entry is not None and entry.peer != peer and entry.is_here_at(clock, state):
                     heard.moved.append(client)
                 entry = self._claim(client, peer, now)
+                entry.is_relayed = False
             if entry is not None and entry.peer == peer and entry.has_left_at(clock, state):
                 heard.corrected.append(client)
             if is_news and (client in claims or len(claims) < CLAIM_LIMIT):
@@ -81,6 +90,17 @@ class Awareness(AwarenessTable):
             elif is_news:
                 self._report(Flaw("too many clients", len(update)), peer, heard)
         return heard
+
+    def _is_returning(self, entry: Entry | None, state: bytes | None, now: float) -> bool:
+        """Whether others may remember the clock of a client that they no longer show (A7).
+
+        Stock clients do so with all others when their own connection breaks.
+        """
+        if state is None:
+            return False
+        if entry is not None and entry.clock:
+            return entry.is_relayed
+        return now < self._young_until
 
     def _take(
         self, client: int, clock: int, state: bytes | None, peer: int, now: float, heard: Heard
@@ -147,14 +167,17 @@ class Awareness(AwarenessTable):
     def _relayed(
         self, client: int, clock: int, state: bytes | None, peer: int, now: float, heard: Heard
     ) -> None:
-        entry = self._entries.get(client)
-        former = None if entry is None else entry.peer
+        known = self._entries.get(client)
+        former = peer if known is None else known.peer
         if self._is_news(client, clock, state, peer, None if state is None else client):
             self._take(client, clock, state, peer, now, heard)
-        elif entry is not None and entry.is_here_at(clock, state):
+        elif known is not None and known.is_here_at(clock, state):
             self._claim(client, peer, now).seen_at = now
-        if entry is not None and former != peer == entry.peer:
-            heard.moved.append(client)
+        entry = self._entries.get(client)
+        if entry is not None and entry.peer == peer:
+            entry.is_relayed = True
+            if former != peer:
+                heard.moved.append(client)
 
     def claimed_by(self, is_local: Callable[[int], bool]) -> list[int]:
         """The ids that are here through a connection for which ``is_local`` holds."""

@@ -68,6 +68,8 @@ class Entry:
     seen_at: float
     leaves_at: float | None = None
     """When the connection broke: the moment at which the client counts as gone."""
+    is_relayed: bool = False
+    """Whether it was another node that told of it last."""
 
     def is_older_than(self, clock: int, state: bytes | None) -> bool:
         """Whether an entry is news (A2)."""

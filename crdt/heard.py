@@ -26,5 +26,7 @@ class Heard:
     """Ids of the sender's own of which the room saw null at that clock: only the sender must hear it."""
     moved: list[int] = field(default_factory=list)
     """Ids that now belong to the sender, at the clock that was known: for other nodes (A11)."""
+    is_recalled: bool = False
+    """Whether the sender has to announce itself anew, at a clock that nobody remembers (A7)."""
     flaws: dict[int, Flaw] = field(default_factory=dict)
     """The first thing that did not count of what a peer said, by peer: once for each (A4)."""

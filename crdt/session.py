@@ -144,7 +144,7 @@ class Session:
         return effects + self._answer()
 
     def recall(self) -> list[Effect]:
-        """Have the peer announce its presence anew, for others believed that it was gone (A7)."""
+        """Have the peer announce its presence anew, for others may not show it (A7)."""
         recalled = self._awareness.recall(self.peer)
         return [] if recalled is None else [Reply(AwarenessUpdate(recalled))]
 
@@ -221,4 +221,4 @@ class Session:
             effects.append(Announce(heard.changed + heard.moved))
         if heard.corrected:
             effects.append(Reply(AwarenessUpdate(self._awareness.encode(heard.corrected))))
-        return effects
+        return effects + self.recall() if heard.is_recalled else effects

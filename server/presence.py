@@ -47,7 +47,7 @@ class Presence:
     )
 
     def __init__(self, announce: Callable[[], None], publish: Callable[[], None]) -> None:
-        self.awareness = Awareness()
+        self.awareness = Awareness(asyncio.get_running_loop().time())
         self._announce = announce
         self._publish = publish
         self._unannounced: dict[int, None] = {}

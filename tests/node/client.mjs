@@ -32,6 +32,7 @@ const COMMANDS = {
   setAwareness: (client, { state }) => client.provider.awareness.setLocalState(state),
   setOddAwareness: (client, { kind }) => ODD_STATES[kind](client.provider.awareness),
   bringOddCompany: (client, { kind }) => ODD_COMPANY[kind](client.provider.awareness),
+  stopRenewing: client => clearInterval(client.provider.awareness._checkInterval),
   awarenessClock: (client, { of }) => client.provider.awareness.meta.get(of)?.clock,
   awareness: client => Object.fromEntries(client.provider.awareness.getStates()),
   history: client => client.history,

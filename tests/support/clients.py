@@ -177,6 +177,10 @@ class StockClient:
         """Have the client tell of others what is of no use (tests/node/odd_states.mjs)."""
         await self._ask("bringOddCompany", kind=kind)
 
+    async def stop_renewing(self) -> None:
+        """Stop the timer by which the client renews its own presence and forgets that of others."""
+        await self._ask("stopRenewing")
+
     async def awareness_clock(self, client_id: int) -> int:
         """Return the clock at which the client saw the presence of another, or itself, last."""
         return cast(int, await self._ask("awarenessClock", of=client_id))

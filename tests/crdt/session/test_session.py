@@ -2,6 +2,7 @@
 
 import pytest
 
+from crdt.awareness import Awareness
 from crdt.cut import PIECE_LIMIT_BYTES
 from crdt.effects import Accepted, Acknowledge, Announce, Discarded, Ingest, Reply, SendDiff
 from crdt.encoding import encode_var_bytes, encode_var_uint
@@ -15,7 +16,7 @@ from crdt.messages import (
     SyncStep2,
     SyncUpdate,
 )
-from crdt.session import STATUS_LIMIT_BYTES, UNANSWERED_LIMIT
+from crdt.session import STATUS_LIMIT_BYTES, UNANSWERED_LIMIT, Session
 from crdt.state_vector import StateVector, encode_state_vector
 from crdt.update import EMPTY_UPDATE, Update
 from tests.crdt.build import section, text, update
@@ -131,6 +132,19 @@ def test_A4_presence_that_does_not_count_is_dropped_once_and_the_session_goes_on
     assert room.ann.receive(SyncUpdate(behind(5)), 0.0) == [Accepted(behind(5))]
     assert room.ann.receive(SyncStatus(b"\x01"), 0.0) == [Acknowledge(b"\x01")]
     assert room.bob.receive(presence(8, 1, b"[]"), 0.0) == [Discarded(2, "presence: state is not an object")]
+
+
+def test_A7_who_comes_to_a_room_just_opened_is_sent_null_for_itself_alone(room: Room) -> None:
+    ann = Session(1, room.document, Awareness(opened_at=0.0))
+    assert ann.receive(presence(7, 3), 1.0) == [Announce([7]), Reply(presence(7, 3, b"null"))]
+    assert ann.receive(presence(7, 4), 1.0) == [Announce([7])]
+    assert ann.receive(AwarenessQuery(), 1.0) == [Reply(presence(7, 4))]
+
+
+@pytest.mark.parametrize("hello", [presence(7, 0), presence(7, 3, b"null"), presence(7, 3, b"[]")])
+def test_A7_who_is_not_seen_is_not_sent_anything(room: Room, hello: AwarenessUpdate) -> None:
+    ann = Session(1, room.document, Awareness(opened_at=0.0))
+    assert not any(isinstance(effect, Reply) for effect in ann.receive(hello, 1.0))
 
 
 def large_update() -> Update:
