@@ -31,6 +31,11 @@ class AwarenessTable:
             if entry.state is not None:
                 yield client, entry.clock, entry.state
 
+    def clock_of(self, client: int) -> int:
+        """The clock of a client that is here, 0 of any other."""
+        entry = self._entries.get(client)
+        return 0 if entry is None or entry.state is None else entry.clock
+
     def size_of(self, client: int) -> int:
         """How many bytes a client takes in an update, at most; 0 for one that was forgotten."""
         entry = self._entries.get(client)

@@ -46,9 +46,13 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """The presence of ``clients`` changed: send it to everybody."""
+    """The presence of ``clients`` changed: send it to everybody.
+
+    Those who ``are_asked`` to announce themselves anew are waited for a moment: others hear of them once.
+    """
 
     clients: list[int]
+    are_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,7 +218,7 @@ class Session:
             Discarded(flaw.size_bytes, f"presence: {flaw.reason}") for flaw in heard.flaws.values()
         ]
         if heard.changed or heard.moved:
-            effects.append(Announce(heard.changed + heard.moved))
+            effects.append(Announce(heard.changed + heard.moved, heard.is_recalled))
         if heard.corrected:
             effects.append(Reply(AwarenessUpdate(self._awareness.encode(heard.corrected))))
         return effects + self.recall() if heard.is_recalled else effects

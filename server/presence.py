@@ -16,6 +16,10 @@ KEEP_INTERVAL_S = 1.0
 """How often who is here is written for joiners on other nodes while nobody comes or leaves: a hundred people
 who move their carets would be 10 MB/s else."""
 
+ANSWER_S = 0.25
+"""How long members hear nothing of a client that was asked to announce itself anew (A7), which takes a round
+trip: thousands may return at once, and everybody is told of each."""
+
 TIMER_SLACK_S = 0.005
 """uvloop's timers may come a millisecond early."""
 
@@ -63,11 +67,23 @@ class Presence:
         """The peer that stands for each other node in the table: below zero."""
         self._withdrawal: asyncio.TimerHandle | None = None
 
-    def changed(self, clients: Sequence[int]) -> None:
-        """Note what a connection of this node brought about."""
-        self._relay(clients)
+    def changed(self, clients: Sequence[int], *, are_asked: bool = False) -> None:
+        """Note what a connection of this node brought about.
+
+        Members hear of those who were asked to announce themselves anew when they have, or in a moment.
+        """
+        if are_asked:
+            clocks = [(client, self.awareness.clock_of(client)) for client in clients]
+            asyncio.get_running_loop().call_later(ANSWER_S, self._relay_unanswered, clocks)
+        else:
+            self._relay(clients)
         self._unpublished.update(dict.fromkeys(clients))
         self._publish()
+
+    def _relay_unanswered(self, clocks: Sequence[tuple[int, int]]) -> None:
+        clock_of = self.awareness.clock_of
+        if silent := [client for client, clock in clocks if clock_of(client) == clock > 0]:
+            self._relay(silent)
 
     def _relay(self, clients: Sequence[int]) -> None:
         self._unannounced.update(dict.fromkeys(clients))

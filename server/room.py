@@ -110,8 +110,8 @@ class Room:
                     self.accept(update)
                     if self._journal.is_full:
                         member.pause(PauseReason.LOG)
-                case Announce(clients):
-                    self.presence.changed(clients)
+                case Announce(clients, are_asked):
+                    self.presence.changed(clients, are_asked=are_asked)
                 case Acknowledge(payload):
                     self._acknowledge(member, payload)
                 case Reply(message):

@@ -109,20 +109,6 @@ async def test_A7_who_returns_too_late_with_its_old_clock_is_told_so(server: Run
         assert ben.presence_log[known:] == [(1, 4, ANN)]
 
 
-async def test_A7_who_comes_to_a_room_just_opened_is_told_so_and_nobody_else_is(
-    server: RunningServer,
-) -> None:
-    """As after a restart: those who were here before remember its clock, and do not show it."""
-    async with server.peer("d") as ben, server.peer("d", hello=presence((1, 3, ANN))) as ann:
-        await until(lambda: (1, 3, None) in ann.presence_log, "told")
-        await ann.send(AwarenessUpdate(presence((1, 4, ANN))))
-        await until(lambda: ben.present.get(1) == (4, ANN), "Ann, with her new clock")
-        await ann.append("x")
-        await ann.acknowledge()
-        assert ann.presence_log.count((1, 3, None)) == 1
-        assert all(state == ANN for _, _, state in ben.presence_log)
-
-
 async def test_A5_a_new_connection_takes_over_from_a_half_open_one(server: RunningServer) -> None:
     """Its end is noticed later, and then says nothing about the one who is here."""
     old = server.peer("d", hello=presence((1, 3, ANN)))
