@@ -130,9 +130,9 @@ class Presence:
         heard = self.awareness.receive_kept(by_peer, asked_at, now)
         self._heard(heard)
         self.withdraw_in_time()
-        for node in nodes:
-            if flaw := heard.flaws.get(self._peer_of(node)):
-                raise Malformed(f"node {node}: {flaw}")
+        flaws = {node: heard.flaws[peer] for node in nodes if (peer := self._peer_of(node)) in heard.flaws}
+        if flaws:
+            raise Malformed("; ".join(f"node {node}: {flaw}" for node, flaw in flaws.items()))
 
     def _peer_of(self, node: str) -> int:
         return self._nodes.setdefault(node, -1 - len(self._nodes))
