@@ -8,19 +8,23 @@ A server is no peer: the table never speaks for itself and time is an argument. 
   against an older connection; any other id only while nobody claims it (A5);
 - leaving announces null at the same clock, only for ids still claimed by the one who leaves: at once
   after a close frame, after ``GRACE_S`` otherwise (A6);
-- whoever announces its own id at a clock at which the room already saw null is told so, and then
-  announces itself again (A7);
+- whoever announces its own id at a clock at which others may remember it without showing it is told that it
+  left, and then announces itself again: where the room saw null at that clock, where another node had the
+  client, and where the table is young (A7);
 - who turns up on another node, at whatever clock, has moved there (A11); what nodes keep for joiners
   has no order, and moves nobody at the same clock (A12).
 
-States are opaque JSON text, checked but never changed.
+States are opaque JSON text, checked but never changed. What does not count of a message costs nobody
+anything else (A3, A4).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from math import inf
 
-from crdt.awareness_entries import ENTRY_BYTES, Entry, check_state, encode_entries, in_parts, read_entries
+from crdt.awareness_entries import Entry, Said, encode_entries, flaw_of, read_entries
+from crdt.awareness_table import AwarenessTable
 from crdt.errors import ProtocolError
-from crdt.heard import Heard
+from crdt.heard import Flaw, Heard
 
 __all__ = ["GRACE_S", "Awareness", "Heard"]
 
@@ -36,51 +40,98 @@ TOMBSTONE_S = 600.0
 CLAIM_LIMIT = 64
 """The most ids that one connection speaks for; entries for more are ignored (A10)."""
 
+YOUNG_S = 30.0
+"""How long after a room was opened those who come are taken to return after a restart (A7). Stock clients
+renew within 18 s, connected or not: whoever returns later is remembered by nobody at the clock it has."""
 
-class Awareness:
-    """The presence of everybody on one document."""
+_NOBODY: frozenset[int] = frozenset()
+"""Shared by all tables: an empty set takes 216 bytes."""
 
-    __slots__ = ("_claims", "_entries")
 
-    def __init__(self) -> None:
-        self._entries: dict[int, Entry] = {}
+class Awareness(AwarenessTable):
+    """The presence of everybody on one document, and which connection speaks for whom."""
+
+    __slots__ = ("_claims", "_reported", "_young_until")
+
+    def __init__(self, opened_at: float = -inf) -> None:
+        super().__init__()
+        self._young_until = opened_at + YOUNG_S
         self._claims: dict[int, set[int]] = {}
         """For each connection that has spoken, the ids that it claims."""
+        self._reported = _NOBODY
+        """Of whom it was told that something did not count: a flood is told of once."""
 
     def receive(self, update: bytes, peer: int, now: float) -> Heard:
         """Take an awareness message of connection ``peer``.
 
-        Raises ``Malformed`` or ``TooLarge``; nothing of the message is taken then.
+        What does not count costs nothing else of the message. Raises ``Malformed`` where the bytes are no
+        awareness update; nothing of them is taken then.
         """
-        entries = read_entries(update, is_relayed=False)
-        is_first = peer not in self._claims and bool(entries)
-        own = next(iter(entries)) if is_first and len(entries) == 1 else None
-        news = {client: new for client, new in entries.items() if self._is_news(client, *new, peer, own)}
-        for _, state in news.values():
-            check_state(state)
-        claims = self._claims.setdefault(peer, set()) if entries else self._claims.get(peer, set())
+        entries, flaw = read_entries(update, is_relayed=False)
         heard = Heard()
-        if own is not None:
-            if self._is_known(own, *entries[own]) and self._entries[own].peer != peer:
-                heard.moved.append(own)
-            self._claim(own, peer, now)
-        heard.corrected += [client for client in entries if self._is_outdated(client, entries, peer)]
-        for client, (clock, state) in news.items():
-            if client in claims or len(claims) < CLAIM_LIMIT:
+        self._report(flaw, peer, heard)
+        if not entries:
+            return heard
+        own = entries[0][0] if peer not in self._claims and len(entries) == 1 else None
+        claims = self._claims.setdefault(peer, set())
+        for client, clock, state in entries:
+            entry = self._entries.get(client)
+            is_news = self._is_news(client, clock, state, peer, own)
+            if client == own:
+                heard.is_recalled = self._is_returning(entry, state, now)
+                if entry is not None and entry.peer != peer and entry.is_here_at(clock, state):
+                    heard.moved.append(client)
                 entry = self._claim(client, peer, now)
-                entry.clock, entry.state, entry.seen_at = clock, state, now
-                heard.changed.append(client)
+                entry.is_relayed = False
+            if entry is not None and entry.peer == peer and entry.has_left_at(clock, state):
+                heard.corrected.append(client)
+            if is_news and (client in claims or len(claims) < CLAIM_LIMIT):
+                self._take(client, clock, state, peer, now, heard)
+            elif is_news:
+                self._report(Flaw("too many clients", len(update)), peer, heard)
         return heard
+
+    def _is_returning(self, entry: Entry | None, state: bytes | None, now: float) -> bool:
+        """Whether others may remember the clock of a client that they no longer show (A7).
+
+        Stock clients do so with all others when their own connection breaks.
+        """
+        if state is None:
+            return False
+        if entry is not None and entry.clock:
+            return entry.is_relayed
+        return now < self._young_until
+
+    def _take(
+        self, client: int, clock: int, state: bytes | None, peer: int, now: float, heard: Heard
+    ) -> None:
+        """Take an entry that is news; a state that does not count leaves the former one in its place (A4)."""
+        if flaw := flaw_of(state):
+            self._report(flaw, peer, heard)
+            state = self._entries[client].state if client in self._entries else None
+            if state is None:
+                return
+        entry = self._claim(client, peer, now)
+        entry.clock, entry.state, entry.seen_at = clock, state, now
+        heard.changed.append(client)
+
+    def _report(self, flaw: Flaw | None, peer: int, heard: Heard) -> None:
+        if flaw is not None and peer not in self._reported:
+            self._reported |= {peer}
+            heard.flaws[peer] = flaw
 
     def receive_relayed(self, update: bytes, peer: int, now: float) -> Heard:
         """Take what another node says of its own connections; ``peer`` stands for that node.
 
         A live state takes the claim with it, at the same clock too: the client has moved there, and
-        what its former connection says when it ends no longer counts (A11). Raises as ``receive``.
+        what its former connection says when it ends no longer counts (A11). Raises as ``receive``, and
+        ``TooLarge`` for more than a node may tell.
         """
         heard = Heard()
+        entries, flaw = read_entries(update, is_relayed=True)
+        self._report(flaw, peer, heard)
         self._claims.setdefault(peer, set())
-        for client, (clock, state) in self._read_relayed(update, peer).items():
+        for client, clock, state in entries:
             self._relayed(client, clock, state, peer, now, heard)
         return heard
 
@@ -89,51 +140,44 @@ class Awareness:
 
         Who was here through one of them before ``asked_at``, and is no longer among what it keeps, leaves
         after the grace. Where two keep a client at one clock, as when one of them has died, nothing tells
-        the later: who has the claim keeps it (A12). Of a node that keeps what ``receive`` would raise for,
-        nothing is taken and nobody leaves.
+        the later: who has the claim keeps it (A12). Of a node that keeps what ``receive_relayed`` would
+        raise for, nothing is taken and nobody leaves.
         """
         heard = Heard()
-        entries = {}
+        read: dict[int, list[Said]] = {}
         for peer, update in kept.items():
             try:
-                entries[peer] = self._read_relayed(update, peer)
+                read[peer], flaw = read_entries(update, is_relayed=True)
             except ProtocolError as error:
-                heard.refused[peer] = error
-        for peer, clients in entries.items():
-            for client in self._claims.setdefault(peer, set()) - clients.keys():
+                flaw = Flaw(str(error), len(update))
+            self._report(flaw, peer, heard)
+        for peer, entries in read.items():
+            for client in self._claims.setdefault(peer, set()) - {client for client, _, _ in entries}:
                 if self._entries[client].seen_at < asked_at:
                     self._claims[peer].discard(client)
                     self._entries[client].release(now, GRACE_S)
         # Released first, taken then: who has moved is released by one node and taken for the other.
-        for peer, clients in entries.items():
-            for client, (clock, state) in clients.items():
+        for peer, entries in read.items():
+            for client, clock, state in entries:
                 entry = self._entries.get(client)
                 if entry is None or entry.peer in (None, peer) or entry.clock < clock:
                     self._relayed(client, clock, state, peer, now, heard)
         return heard
 
-    def _read_relayed(self, update: bytes, peer: int) -> dict[int, tuple[int, bytes | None]]:
-        """Read what a node tells; raises as ``receive``, before anything is taken."""
-        entries = read_entries(update, is_relayed=True)
-        for client, (clock, state) in entries.items():
-            if self._is_news(client, clock, state, peer, client):
-                check_state(state)
-        return entries
-
     def _relayed(
         self, client: int, clock: int, state: bytes | None, peer: int, now: float, heard: Heard
     ) -> None:
-        is_news = self._is_news(client, clock, state, peer, None if state is None else client)
-        if not (is_news or self._is_known(client, clock, state)):
-            return
+        known = self._entries.get(client)
+        former = peer if known is None else known.peer
+        if self._is_news(client, clock, state, peer, None if state is None else client):
+            self._take(client, clock, state, peer, now, heard)
+        elif known is not None and known.is_here_at(clock, state):
+            self._claim(client, peer, now).seen_at = now
         entry = self._entries.get(client)
-        if entry is not None and entry.peer != peer:
-            heard.moved.append(client)
-        claimed = self._claim(client, peer, now)
-        claimed.seen_at = now
-        if is_news:
-            claimed.clock, claimed.state = clock, state
-            heard.changed.append(client)
+        if entry is not None and entry.peer == peer:
+            entry.is_relayed = True
+            if former != peer:
+                heard.moved.append(client)
 
     def claimed_by(self, is_local: Callable[[int], bool]) -> list[int]:
         """The ids that are here through a connection for which ``is_local`` holds."""
@@ -152,19 +196,7 @@ class Awareness:
             return clock > 0
         if client != own and entry.peer is not None and entry.peer != peer:
             return False
-        return entry.clock < clock or (entry.clock == clock and state is None and entry.state is not None)
-
-    def _is_known(self, client: int, clock: int, state: bytes | None) -> bool:
-        entry = self._entries.get(client)
-        return entry is not None and None not in (entry.state, state) and entry.clock == clock
-
-    def _is_outdated(self, client: int, entries: dict[int, tuple[int, bytes | None]], peer: int) -> bool:
-        """A7."""
-        entry = self._entries.get(client)
-        if entry is None or entry.peer != peer or entry.state is not None or not entry.clock:
-            return False
-        clock, state = entries[client]
-        return state is not None and clock <= entry.clock
+        return entry.is_older_than(clock, state)
 
     def _claim(self, client: int, peer: int, now: float) -> Entry:
         entry = self._entries.get(client)
@@ -183,6 +215,8 @@ class Awareness:
         Without a close frame nothing is announced yet: see ``expire``.
         """
         claimed = self._claims.pop(peer, set())
+        if peer in self._reported:
+            self._reported -= {peer}
         gone = [client for client in claimed if clean and self._entries[client].state is not None]
         for client in claimed:
             self._entries[client].release(now, GRACE_S)
@@ -207,36 +241,3 @@ class Awareness:
                 entry.bury(now)
                 gone.append(client)
         return gone
-
-    @property
-    def next_leave(self) -> float | None:
-        """When the next client whose connection broke counts as gone."""
-        return min((e.leaves_at for e in self._entries.values() if e.leaves_at is not None), default=None)
-
-    @property
-    def present(self) -> list[int]:
-        """The ids that are here."""
-        return [client for client, entry in self._entries.items() if entry.state is not None]
-
-    def entries(self) -> Iterator[tuple[int, int, bytes]]:
-        """Go through those who are here: id, clock, state."""
-        for client, entry in self._entries.items():
-            if entry.state is not None:
-                yield client, entry.clock, entry.state
-
-    def size_of(self, client: int) -> int:
-        """How many bytes a client takes in an update, at most; 0 for one that was forgotten."""
-        entry = self._entries.get(client)
-        return 0 if entry is None else ENTRY_BYTES + len(entry.state or b"")
-
-    def encode(self, clients: Iterable[int]) -> bytes:
-        """Write the latest entries of ``clients``, but for the forgotten, as one awareness update."""
-        return encode_entries(self._latest(clients))
-
-    def encode_parts(self, clients: Iterable[int]) -> list[bytes]:
-        """Write the same for members: as several updates where one would be too large (A3)."""
-        return [encode_entries(part) for part in in_parts(self._latest(clients))]
-
-    def _latest(self, clients: Iterable[int]) -> list[tuple[int, int, bytes | None]]:
-        entries = ((client, self._entries[client]) for client in clients if client in self._entries)
-        return [(client, entry.clock, entry.state) for client, entry in entries]

@@ -6,10 +6,11 @@ Rules (references/protocol.md, A1, A3, A4).
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from crdt.encoding import Decoder, encode_var_bytes, encode_var_uint
 from crdt.errors import Malformed, TooLarge
+from crdt.heard import Flaw
 
 __all__ = [
     "ENTRY_BYTES",
@@ -17,8 +18,9 @@ __all__ = [
     "NODE_LIMIT_BYTES",
     "STATE_LIMIT_BYTES",
     "Entry",
-    "check_state",
+    "Said",
     "encode_entries",
+    "flaw_of",
     "in_parts",
     "read_entries",
 ]
@@ -26,9 +28,13 @@ __all__ = [
 STATE_LIMIT_BYTES = 16_384
 """The largest state (A3)."""
 
+STATE_LIMIT_DEPTH = 128
+"""How deeply a state may nest: clients compare states recursively, and some stacks are small (A4)."""
+
 MESSAGE_LIMIT_BYTES = 2**20
 MESSAGE_LIMIT = 4_096
-"""The largest awareness message, in bytes and in clients (A3)."""
+"""How much of an awareness message is read: so many clients, and so many bytes of states that are not too
+large by themselves (A3)."""
 
 PART_LIMIT_BYTES = 2**17
 PART_LIMIT = 1_024
@@ -43,6 +49,9 @@ ENTRY_BYTES = 16
 """What an entry takes beside its state at most."""
 
 CLOCK_LIMIT = 2**31
+
+Said: TypeAlias = tuple[int, int, bytes | None]
+"""What an awareness update says of a client: its id, its clock and its state, None for one that left."""
 
 _NULL = b"null"
 
@@ -59,6 +68,20 @@ class Entry:
     seen_at: float
     leaves_at: float | None = None
     """When the connection broke: the moment at which the client counts as gone."""
+    is_relayed: bool = False
+    """Whether it was another node that told of it last."""
+
+    def is_older_than(self, clock: int, state: bytes | None) -> bool:
+        """Whether an entry is news (A2)."""
+        return self.clock < clock or (self.clock == clock and state is None and self.state is not None)
+
+    def is_here_at(self, clock: int, state: bytes | None) -> bool:
+        """Whether an entry tells of a client that is known to be here at that clock."""
+        return None not in (self.state, state) and self.clock == clock
+
+    def has_left_at(self, clock: int, state: bytes | None) -> bool:
+        """Whether an entry tells of a client that was seen leaving at that clock, or later (A7)."""
+        return self.state is None and state is not None and 0 < self.clock >= clock
 
     def bury(self, now: float) -> None:
         """Note that the client left, at the clock it had (A6).
@@ -78,8 +101,8 @@ class Entry:
             self.leaves_at = now + grace_s
 
 
-def encode_entries(entries: Sequence[tuple[int, int, bytes | None]]) -> bytes:
-    """Write clients with their clocks and states, None for one that left, as one awareness update."""
+def encode_entries(entries: Sequence[Said]) -> bytes:
+    """Write entries as one awareness update."""
     parts = [
         encode_var_uint(client) + encode_var_uint(clock) + encode_var_bytes(_NULL if state is None else state)
         for client, clock, state in entries
@@ -87,11 +110,9 @@ def encode_entries(entries: Sequence[tuple[int, int, bytes | None]]) -> bytes:
     return encode_var_uint(len(parts)) + b"".join(parts)
 
 
-def in_parts(
-    entries: Iterable[tuple[int, int, bytes | None]],
-) -> Iterator[list[tuple[int, int, bytes | None]]]:
+def in_parts(entries: Iterable[Said]) -> Iterator[list[Said]]:
     """Go through the entries in parts small enough for members."""
-    part: list[tuple[int, int, bytes | None]] = []
+    part: list[Said] = []
     size_bytes = 0
     for entry in entries:
         entry_bytes = ENTRY_BYTES + len(entry[2] or _NULL)
@@ -104,49 +125,73 @@ def in_parts(
         yield part
 
 
-def read_entries(update: bytes, *, is_relayed: bool) -> dict[int, tuple[int, bytes | None]]:
-    """Read an awareness update: clock and state by client; raises ``Malformed`` or ``TooLarge``.
+def read_entries(update: bytes, *, is_relayed: bool) -> tuple[list[Said], Flaw | None]:
+    """Read an awareness update; return its entries, and what was passed over.
 
-    ``is_relayed`` where a node tells it of many connections.
+    Raises ``Malformed`` for bytes that are none. ``is_relayed`` where a node tells it of many connections:
+    of that nothing is passed over for its size, and ``TooLarge`` is raised instead.
     """
-    limit, limit_bytes = (
-        (NODE_LIMIT, NODE_LIMIT_BYTES) if is_relayed else (MESSAGE_LIMIT, MESSAGE_LIMIT_BYTES)
-    )
     decoder = Decoder(update)
-    entries: dict[int, tuple[int, bytes | None]] = {}
     count = decoder.read_count(3)
-    if count > limit or len(update) > limit_bytes:
-        raise TooLarge("awareness message too large")
-    for _ in range(count):
+    if is_relayed and (count > NODE_LIMIT or len(update) > NODE_LIMIT_BYTES):
+        raise TooLarge("awareness update too large")
+    entries: list[Said] = []
+    flaw: Flaw | None = None
+    size_bytes = 0
+    for number in range(count):
+        if not is_relayed and (number == MESSAGE_LIMIT or size_bytes > MESSAGE_LIMIT_BYTES):
+            return entries, flaw or Flaw("more than is read of a message", len(update))
         client = decoder.read_var_uint()
         clock = decoder.read_var_uint()
         state = decoder.read_var_bytes()
-        if client in entries:
-            raise Malformed("client twice in an awareness update")
-        if clock >= CLOCK_LIMIT:
-            raise Malformed("awareness clock out of range")
-        entries[client] = clock, None if state == _NULL else state
+        if len(state) <= STATE_LIMIT_BYTES:
+            size_bytes += len(state)
+        if clock < CLOCK_LIMIT:
+            entries.append((client, clock, None if state == _NULL else state))
+        else:
+            flaw = flaw or Flaw("clock out of range", len(state))
     if not decoder.is_at_end:
         raise Malformed("bytes behind the awareness update")
-    return entries
+    return entries, flaw
 
 
-def check_state(state: bytes | None) -> None:
-    """Raise ``TooLarge`` for a state above the limit, and ``Malformed`` where it is no JSON object.
+def flaw_of(state: bytes | None) -> Flaw | None:
+    """Return why a state does not count, None where it does (A3, A4).
 
-    JavaScript throws away a whole message for one state that it cannot parse (A4); numbers of any length
+    JavaScript throws away a whole message for one state that it cannot parse; numbers of any length
     it can, which Python takes for a float only.
     """
-    if state is None:
-        return
+    reason = None if state is None else _reason_against(state)
+    return None if reason is None else Flaw(reason, len(state or b""))
+
+
+def _reason_against(state: bytes) -> str | None:
     if len(state) > STATE_LIMIT_BYTES:
-        raise TooLarge("awareness state too large")
+        return "state too large"
     try:
         value = json.loads(state.decode(), parse_int=float, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise Malformed("awareness state is not JSON") from error
+    except RecursionError:
+        return "state nested too deeply"
+    except ValueError:
+        return "state is not JSON"
     if not isinstance(value, dict):
-        raise Malformed("awareness state is not an object")
+        return "state is not an object"
+    # Counted first: nearly no state has so many brackets.
+    may_be_deep = state.count(b"{") + state.count(b"[") > STATE_LIMIT_DEPTH
+    return "state nested too deeply" if may_be_deep and _is_deep(value) else None
+
+
+def _is_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(STATE_LIMIT_DEPTH):
+        level = [inner for outer in level for inner in _inside(outer)]
+    return any(isinstance(value, dict | list) for value in level)
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -49,9 +49,13 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """The presence of ``clients`` changed: send it to everybody."""
+    """The presence of ``clients`` changed: send it to everybody.
+
+    Those who ``are_asked`` to announce themselves anew are waited for a moment: others hear of them once.
+    """
 
     clients: list[int]
+    are_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,13 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
-    """A held-back update of ``size_bytes`` was dropped: count it, log it."""
+    """Something of the peer's was dropped, for a reason in fixed words: log it.
+
+    A held-back update each time, something of its presence only once (A4).
+    """
 
     size_bytes: int
+    reason: str = "waiting for unknown edits"
 
 
 @dataclass(frozen=True, slots=True)

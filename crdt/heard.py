@@ -1,10 +1,19 @@
-"""What an awareness message changed in the table of those who are here."""
+"""What an awareness message changed in the table of those who are here, and what of it did not count."""
 
 from dataclasses import dataclass, field
 
-from crdt.errors import ProtocolError
+__all__ = ["Flaw", "Heard"]
 
-__all__ = ["Heard"]
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """Why something of what a peer said does not count: a fixed phrase, and how large it was."""
+
+    reason: str
+    size_bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.reason}, {self.size_bytes} bytes"
 
 
 @dataclass(slots=True)
@@ -17,5 +26,7 @@ class Heard:
     """Ids of the sender's own of which the room saw null at that clock: only the sender must hear it."""
     moved: list[int] = field(default_factory=list)
     """Ids that now belong to the sender, at the clock that was known: for other nodes (A11)."""
-    refused: dict[int, ProtocolError] = field(default_factory=dict)
-    """What is wrong with what a node keeps, of which nothing was taken, by the peer that stands for it."""
+    is_recalled: bool = False
+    """Whether the sender has to announce itself anew, at a clock that nobody remembers (A7)."""
+    flaws: dict[int, Flaw] = field(default_factory=dict)
+    """The first thing that did not count of what a peer said, by peer: once for each (A4)."""

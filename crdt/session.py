@@ -88,13 +88,14 @@ class Session:
         "_has_lost",
         "_held",
         "_limits",
-        "_peer",
         "_told",
         "_unanswered",
+        "peer",
     )
 
     def __init__(self, peer: int, document: Document, awareness: Awareness, limits: Limits) -> None:
-        self._peer = peer
+        self.peer = peer
+        """The number of the connection."""
         self._document = document
         self._awareness = awareness
         self._limits = limits
@@ -158,13 +159,13 @@ class Session:
         return effects + self._answer()
 
     def recall(self) -> list[Effect]:
-        """Have the peer announce its presence anew, for others believed that it was gone (A7)."""
-        recalled = self._awareness.recall(self._peer)
+        """Have the peer announce its presence anew, for others may not show it (A7)."""
+        recalled = self._awareness.recall(self.peer)
         return [] if recalled is None else [Reply(AwarenessUpdate(recalled))]
 
     def close(self, now: float, *, clean: bool) -> list[Effect]:
         """End: withdraw the peer's presence, at once after a close frame, else after a grace."""
-        gone = self._awareness.leave(self._peer, now, clean=clean)
+        gone = self._awareness.leave(self.peer, now, clean=clean)
         return [Announce(gone)] if gone else []
 
     def _take(self, update: Update, now: float, *, is_complete: bool) -> list[Effect]:
@@ -251,10 +252,12 @@ class Session:
         return effects
 
     def _hear(self, update: bytes, now: float) -> list[Effect]:
-        heard = self._awareness.receive(update, self._peer, now)
-        effects: list[Effect] = []
+        heard = self._awareness.receive(update, self.peer, now)
+        effects: list[Effect] = [
+            Discarded(flaw.size_bytes, f"presence: {flaw.reason}") for flaw in heard.flaws.values()
+        ]
         if heard.changed or heard.moved:
-            effects.append(Announce(heard.changed + heard.moved))
+            effects.append(Announce(heard.changed + heard.moved, heard.is_recalled))
         if heard.corrected:
             effects.append(Reply(AwarenessUpdate(self._awareness.encode(heard.corrected))))
-        return effects
+        return effects + self.recall() if heard.is_recalled else effects

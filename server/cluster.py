@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from crdt.awareness import Awareness
 from crdt.errors import ProtocolError
+from crdt.heard import Flaw
 from server.bus import Bus, BusUnavailable, Position
 from server.follower import Follower
 from server.loading import Loaded
@@ -128,10 +129,13 @@ class Cluster:
         entries: list[tuple[int, int, bytes]] = []
         for node, kept in (await self._bus.presence(document)).items():
             told = Awareness()
+            trouble: Flaw | ProtocolError | None
             try:
-                told.receive_relayed(kept, 1, 0.0)
+                trouble = told.receive_relayed(kept, 1, 0.0).flaws.get(1)
             except ProtocolError as error:
-                logger.error("bad presence from node %s: %s", node, error, extra={"document": document})
+                trouble = error
+            if trouble is not None:
+                logger.error("bad presence from node %s: %s", node, trouble, extra={"document": document})
             entries += told.entries()
         return entries
 

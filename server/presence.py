@@ -16,6 +16,10 @@ KEEP_INTERVAL_S = 1.0
 """How often who is here is written for joiners on other nodes while nobody comes or leaves: a hundred people
 who move their carets would be 10 MB/s else."""
 
+ANSWER_S = 0.25
+"""How long members hear nothing of a client that was asked to announce itself anew (A7), which takes a round
+trip: thousands may return at once, and everybody is told of each."""
+
 TIMER_SLACK_S = 0.005
 """uvloop's timers may come a millisecond early."""
 
@@ -47,7 +51,7 @@ class Presence:
     )
 
     def __init__(self, announce: Callable[[], None], publish: Callable[[], None]) -> None:
-        self.awareness = Awareness()
+        self.awareness = Awareness(asyncio.get_running_loop().time())
         self._announce = announce
         self._publish = publish
         self._unannounced: dict[int, None] = {}
@@ -63,11 +67,23 @@ class Presence:
         """The peer that stands for each other node in the table: below zero."""
         self._withdrawal: asyncio.TimerHandle | None = None
 
-    def changed(self, clients: Sequence[int]) -> None:
-        """Note what a connection of this node brought about."""
-        self._relay(clients)
+    def changed(self, clients: Sequence[int], *, are_asked: bool = False) -> None:
+        """Note what a connection of this node brought about.
+
+        Members hear of those who were asked to announce themselves anew when they have, or in a moment.
+        """
+        if are_asked:
+            clocks = [(client, self.awareness.clock_of(client)) for client in clients]
+            asyncio.get_running_loop().call_later(ANSWER_S, self._relay_unanswered, clocks)
+        else:
+            self._relay(clients)
         self._unpublished.update(dict.fromkeys(clients))
         self._publish()
+
+    def _relay_unanswered(self, clocks: Sequence[tuple[int, int]]) -> None:
+        clock_of = self.awareness.clock_of
+        if silent := [client for client, clock in clocks if clock_of(client) == clock > 0]:
+            self._relay(silent)
 
     def _relay(self, clients: Sequence[int]) -> None:
         self._unannounced.update(dict.fromkeys(clients))
@@ -91,25 +107,32 @@ class Presence:
         self.withdraw_in_time()
 
     def hear_node(self, node: str, update: bytes, now: float) -> None:
-        """Take what another node tells of its own connections; raises ``ProtocolError``."""
-        self._heard(self.awareness.receive_relayed(update, self._peer_of(node), now))
+        """Take what another node tells of its own connections.
+
+        Raises ``ProtocolError`` for what of it does not count, when all else was taken.
+        """
+        peer = self._peer_of(node)
+        heard = self.awareness.receive_relayed(update, peer, now)
+        self._heard(heard)
+        if flaw := heard.flaws.get(peer):
+            raise Malformed(str(flaw))
 
     def hear_all(
         self, kept: Mapping[str, bytes], living: Collection[str], asked_at: float, now: float
     ) -> None:
         """Take all that the other nodes keep, asked for at ``asked_at`` as something may have been missed.
 
-        A node of ``living`` that keeps nothing has nobody here. Raises ``ProtocolError`` for what a node
-        keeps and nobody can read, when that of all others was taken.
+        A node of ``living`` that keeps nothing has nobody here. Raises ``ProtocolError`` for what of it does
+        not count, when all else was taken.
         """
         nodes = {*kept, *(node for node in self._nodes if node in living)}
         by_peer = {self._peer_of(node): kept.get(node, NOBODY) for node in nodes}
         heard = self.awareness.receive_kept(by_peer, asked_at, now)
         self._heard(heard)
         self.withdraw_in_time()
-        for node in nodes:
-            if error := heard.refused.get(self._peer_of(node)):
-                raise Malformed(f"node {node}: {error}") from error
+        flaws = {node: heard.flaws[peer] for node in nodes if (peer := self._peer_of(node)) in heard.flaws}
+        if flaws:
+            raise Malformed("; ".join(f"node {node}: {flaw}" for node, flaw in flaws.items()))
 
     def _peer_of(self, node: str) -> int:
         return self._nodes.setdefault(node, -1 - len(self._nodes))

@@ -112,8 +112,8 @@ class Room:
                     self.accept(update, is_plain=is_plain)
                     if self._journal.is_full:
                         member.pause(PauseReason.LOG)
-                case Announce(clients):
-                    self.presence.changed(clients)
+                case Announce(clients, are_asked):
+                    self.presence.changed(clients, are_asked=are_asked)
                 case Acknowledge(payload):
                     self._acknowledge(member, payload)
                 case Reply(message):
@@ -122,19 +122,20 @@ class Room:
                     member.answer(state_vector)
                 case Ingest(steps):
                     member.ingest(steps)
-                case Discarded(size_bytes):
-                    logger.warning("%r: dropped %d bytes waiting for unknown edits", self.name, size_bytes)
                 case Refused(reason):
-                    self._log_refusal(reason)
+                    self._log_refusal(member, reason)
+                case Discarded(size_bytes, reason):
+                    extra = {"document": self.name, "connection": member.session.peer}
+                    logger.warning("dropped %d bytes: %s", size_bytes, reason, extra=extra)
                 case _:
                     assert_never(effect)
         if member.session.waits and member in self.members:
             self.relay.hold(member)
 
-    def _log_refusal(self, reason: str) -> None:
+    def _log_refusal(self, member: Member, reason: str) -> None:
         self._refused_count += 1
-        fields = {"document": self.name, "count": self._refused_count}
-        logger.warning("an edit was not taken: %s", reason, extra=fields)
+        extra = {"document": self.name, "connection": member.session.peer, "count": self._refused_count}
+        logger.warning("an edit was not taken: %s", reason, extra=extra)
 
     def accept(self, update: Update, *, is_plain: bool = False) -> None:
         """Log and send what has entered the document; ``is_plain`` as in ``Accepted``."""

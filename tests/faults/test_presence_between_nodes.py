@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.faults.people import enter, names_seen, wait_seen
 from tests.support.clients import NodeClients, StockClient
 from tests.support.nodes import run_nodes
+from tests.support.polling import poll
 from tests.support.redis_server import RedisServer
 from tests.support.server_process import ServerProcess
 
@@ -120,6 +121,30 @@ async def test_client_that_moves_to_another_node_never_leaves_the_list(
         assert not await missing_since(observer, seen_before, await ids_of([mover, observer]))
         assert await names_seen(observer) == {"observer", "mover"}
         assert await asyncio.to_thread(listed, nodes[2], document) == {"observer", "mover"}
+
+
+async def test_A7_idle_people_of_a_killed_node_see_each_other_on_the_one_they_come_to(
+    redis: RedisServer, clients: NodeClients, document: str, tmp_path: Path
+) -> None:
+    """Nothing but that node makes them say anything: the timers by which they renew are stopped."""
+    async with run_nodes(tmp_path, [redis.url] * 2) as nodes:
+        observer = await enter(clients, nodes[1], document, "observer")
+        idle = await enter_all(clients, nodes[0], document, ["idle 1", "idle 2", "idle 3"])
+        names = {person.name for person in idle}
+        for person in (observer, *idle):
+            await wait_seen(person, names | {"observer"}, SEEN_LIMIT_S)
+            await person.stop_renewing()
+        seen_before = len(await observer.history("present"))
+
+        for person in idle:
+            await person.move(nodes[1].ws_root)
+        await asyncio.to_thread(nodes[0].kill)
+
+        async def see_each_other() -> bool:
+            return all([names <= await names_seen(person) for person in idle])
+
+        await poll(see_each_other, SEEN_LIMIT_S, "the idle see each other")
+        assert not await missing_since(observer, seen_before, await ids_of(idle))
 
 
 async def test_stopping_a_node_makes_nobody_flicker(

@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline'
 import * as Y from 'yjs'
 import { read, wanted, write } from './contents.mjs'
 import { readObjects, writeObjects } from './objects.mjs'
+import { ODD_COMPANY, ODD_STATES } from './odd_states.mjs'
 import { StockClient } from './stock.mjs'
 
 const clients = new Map()
@@ -37,6 +38,10 @@ const COMMANDS = {
   wanted: client => wanted(client.doc),
 
   setAwareness: (client, { state }) => client.provider.awareness.setLocalState(state),
+  setOddAwareness: (client, { kind }) => ODD_STATES[kind](client.provider.awareness),
+  bringOddCompany: (client, { kind }) => ODD_COMPANY[kind](client.provider.awareness),
+  stopRenewing: client => clearInterval(client.provider.awareness._checkInterval),
+  awarenessClock: (client, { of }) => client.provider.awareness.meta.get(of)?.clock,
   awareness: client => Object.fromEntries(client.provider.awareness.getStates()),
   history: client => client.history,
 

@@ -9,12 +9,13 @@ import * as decoding from 'lib0/decoding'
 import * as encoding from 'lib0/encoding'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket } from 'ws'
+import { WebsocketProvider as Provider15 } from 'y-websocket-1.5'
 import { WebsocketProvider as Provider21 } from 'y-websocket-2.1'
 import { WebsocketProvider as Provider30 } from 'y-websocket-3.0'
 import { WebsocketProvider as Provider31 } from 'y-websocket-3.1'
 import * as Y from 'yjs'
 
-const PROVIDERS = { '2.1.0': Provider21, '3.0.0': Provider30, '3.1.0': Provider31 }
+const PROVIDERS = { '1.5.4': Provider15, '2.1.0': Provider21, '3.0.0': Provider30, '3.1.0': Provider31 }
 const MESSAGE_SYNC = 0
 const MESSAGE_SYNC_STEP_1 = 0
 const MESSAGE_ACKNOWLEDGE = 102

@@ -30,10 +30,6 @@ def awareness(content: bytes) -> bytes:
     return b"\x01" + encode_var_bytes(content)
 
 
-def awareness_state(state: str, clock: int = 1) -> bytes:
-    return awareness(b"\x01\x07" + encode_var_uint(clock) + encode_var_string(state))
-
-
 def nested_any(levels: int) -> bytes:
     return update(section(1, 0, item(ANY, b"\x01" + b"\x75\x01" * levels + b"\x7e")))
 
@@ -68,12 +64,6 @@ CASES = {
     "clock of 2**31": Case(sync_update(update(section(1, 2**31 - 1, text("ab"))))),
     "count of 2**28 clients": Case(sync_update(encode_var_uint(2**28))),
     "awareness that is no update": Case(awareness(b"\x01\x07")),
-    "awareness state that is not JSON": Case(awareness_state(f"{{{SECRET}")),
-    "awareness state NaN": Case(awareness_state('{"x": NaN}')),
-    "awareness state a list": Case(awareness_state("[1]")),
-    "awareness state nested deeply": Case(awareness_state('{"x":' + "[" * 8_000 + "]" * 8_000 + "}")),
-    "awareness state of 17 KB": Case(awareness_state('"' + "x" * 17_000 + '"'), CloseCode.TOO_LARGE),
-    "awareness clock of 2**31": Case(awareness_state("{}", 2**31)),
 }
 
 

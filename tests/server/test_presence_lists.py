@@ -90,10 +90,22 @@ async def test_B13_what_a_node_keeps_and_nobody_can_read_hides_no_other_node(
 
 async def test_A12_a_joiner_sees_everybody_of_the_other_nodes_when_nobody_can_read_what_one_keeps() -> None:
     presence = Hall().presence
-    kept = {"two": encode_entries([(2, 5, b"no JSON")]), "three": encode_entries([(3, 1, b"{}")])}
-    with pytest.raises(Malformed, match="^node two: "):
-        presence.hear_all(kept, {"two", "three"}, 1.0, 1.0)
+    kept = {"two": b"?", "three": encode_entries([(3, 1, b"{}")]), "four": encode_entries([(4, 1, b"5")])}
+    with pytest.raises(Malformed) as raised:
+        presence.hear_all(kept, kept, 1.0, 1.0)
+    assert sorted(str(raised.value).split("; ")) == [
+        "node four: state is not an object, 1 bytes",
+        "node two: count exceeds the bytes left, 1 bytes",
+    ]
     assert presence.awareness.present == [3]
+
+
+async def test_A4_a_state_of_a_node_that_does_not_count_is_reported_once_and_the_others_are_taken() -> None:
+    presence = Hall().presence
+    with pytest.raises(Malformed, match="^state is not an object, 1 bytes$"):
+        presence.hear_node("two", encode_entries([(2, 1, b"5"), (3, 1, b"{}")]), 1.0)
+    presence.hear_node("two", encode_entries([(2, 2, b"5"), (3, 2, b"{}")]), 2.0)
+    assert list(presence.awareness.entries()) == [(3, 2, b"{}")]
 
 
 @pytest.mark.parametrize("kind", ["uvicorn"])

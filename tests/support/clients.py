@@ -10,10 +10,13 @@ from typing import Self, cast
 from tests.support.node import start_program
 from tests.support.polling import poll
 
-__all__ = ["VERSIONS", "AwarenessState", "NodeClients", "Patch", "StockClient"]
+__all__ = ["OLD_VERSION", "VERSIONS", "AwarenessState", "NodeClients", "Patch", "StockClient"]
 
 VERSIONS = ("3.1.0", "3.0.0", "2.1.0")
 """The y-websocket providers that stand side by side in tests/node."""
+
+OLD_VERSION = "1.5.4"
+"""One more of them, still in use: for what depends on how old clients behave."""
 
 Patch = tuple[int, int, str]
 """Position, how much is deleted, what is inserted."""
@@ -173,6 +176,22 @@ class StockClient:
     async def set_awareness(self, state: AwarenessState | None) -> None:
         """Replace the client's own awareness state."""
         await self._ask("setAwareness", state=state)
+
+    async def set_odd_awareness(self, kind: str) -> None:
+        """Replace the client's own state by one of no use (tests/node/odd_states.mjs)."""
+        await self._ask("setOddAwareness", kind=kind)
+
+    async def bring_odd_company(self, kind: str) -> None:
+        """Have the client tell of others what is of no use (tests/node/odd_states.mjs)."""
+        await self._ask("bringOddCompany", kind=kind)
+
+    async def stop_renewing(self) -> None:
+        """Stop the timer by which the client renews its own presence and forgets that of others."""
+        await self._ask("stopRenewing")
+
+    async def awareness_clock(self, client_id: int) -> int:
+        """Return the clock at which the client saw the presence of another, or itself, last."""
+        return cast(int, await self._ask("awarenessClock", of=client_id))
 
     async def awareness(self) -> dict[int, AwarenessState]:
         """Return everybody whom the client sees, itself too."""

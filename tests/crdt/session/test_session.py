@@ -2,8 +2,9 @@
 
 import pytest
 
+from crdt.awareness import Awareness
 from crdt.cut import PIECE_LIMIT_BYTES, Piece
-from crdt.effects import Accepted, Acknowledge, Announce, Ingest, Reply, SendDiff
+from crdt.effects import Accepted, Acknowledge, Announce, Discarded, Ingest, Reply, SendDiff
 from crdt.encoding import encode_var_bytes, encode_var_uint
 from crdt.errors import Malformed, ProtocolError, TooLarge
 from crdt.limits import Limits
@@ -17,7 +18,7 @@ from crdt.messages import (
     SyncUpdate,
 )
 from crdt.reading import Reading
-from crdt.session import STATUS_LIMIT_BYTES, UNANSWERED_LIMIT
+from crdt.session import STATUS_LIMIT_BYTES, UNANSWERED_LIMIT, Session
 from crdt.state_vector import StateVector, decode_state_vector, encode_state_vector
 from crdt.update import EMPTY_UPDATE, Update
 from tests.crdt.build import section, text, update
@@ -129,6 +130,31 @@ def test_S9_who_was_seen_leaving_at_that_clock_is_told_and_nobody_else(room: Roo
     room.ann.receive(presence(7, 3), 0.0)
     room.ann.close(1.0, clean=True)
     assert room.bob.receive(presence(7, 3), 2.0) == [Reply(presence(7, 3, b"null"))]
+
+
+def test_A4_presence_that_does_not_count_is_dropped_once_and_the_session_goes_on(room: Room) -> None:
+    room.ann.receive(presence(7, 1), 0.0)
+    dropped = Discarded(17, "presence: state is not an object")
+    assert room.ann.receive(presence(7, 2, b'"a little secret"'), 0.0) == [dropped, Announce([7])]
+    assert room.ann.receive(presence(7, 3, b"x" * 3_000_000), 0.0) == [Announce([7])]
+    assert room.bob.receive(AwarenessQuery(), 0.0) == [Reply(presence(7, 3))]
+    assert room.ann.receive(SyncUpdate(behind(5)), 0.0) == [Accepted(behind(5))]
+    assert room.ann.receive(SyncStatus(b"\x01"), 0.0) == [Acknowledge(b"\x01")]
+    assert room.bob.receive(presence(8, 1, b"[]"), 0.0) == [Discarded(2, "presence: state is not an object")]
+
+
+def test_A7_who_comes_to_a_room_just_opened_is_sent_null_for_itself_alone(room: Room) -> None:
+    ann = Session(1, room.document, Awareness(opened_at=0.0))
+    asked = [Announce([7], are_asked=True), Reply(presence(7, 3, b"null"))]
+    assert ann.receive(presence(7, 3), 1.0) == asked
+    assert ann.receive(presence(7, 4), 1.0) == [Announce([7])]
+    assert ann.receive(AwarenessQuery(), 1.0) == [Reply(presence(7, 4))]
+
+
+@pytest.mark.parametrize("hello", [presence(7, 0), presence(7, 3, b"null"), presence(7, 3, b"[]")])
+def test_A7_who_is_not_seen_is_not_sent_anything(room: Room, hello: AwarenessUpdate) -> None:
+    ann = Session(1, room.document, Awareness(opened_at=0.0))
+    assert not any(isinstance(effect, Reply) for effect in ann.receive(hello, 1.0))
 
 
 def large_update() -> Update:
