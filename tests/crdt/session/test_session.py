@@ -144,7 +144,7 @@ def test_A4_presence_that_does_not_count_is_dropped_once_and_the_session_goes_on
 
 
 def test_A7_who_comes_to_a_room_just_opened_is_sent_null_for_itself_alone(room: Room) -> None:
-    ann = Session(1, room.document, Awareness(opened_at=0.0))
+    ann = Session(1, room.document, Awareness(opened_at=0.0), Limits.of())
     asked = [Announce([7], are_asked=True), Reply(presence(7, 3, b"null"))]
     assert ann.receive(presence(7, 3), 1.0) == asked
     assert ann.receive(presence(7, 4), 1.0) == [Announce([7])]
@@ -153,7 +153,7 @@ def test_A7_who_comes_to_a_room_just_opened_is_sent_null_for_itself_alone(room: 
 
 @pytest.mark.parametrize("hello", [presence(7, 0), presence(7, 3, b"null"), presence(7, 3, b"[]")])
 def test_A7_who_is_not_seen_is_not_sent_anything(room: Room, hello: AwarenessUpdate) -> None:
-    ann = Session(1, room.document, Awareness(opened_at=0.0))
+    ann = Session(1, room.document, Awareness(opened_at=0.0), Limits.of())
     assert not any(isinstance(effect, Reply) for effect in ann.receive(hello, 1.0))
 
 
