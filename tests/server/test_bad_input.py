@@ -158,7 +158,7 @@ async def test_L4_a_frame_at_the_limit_is_taken(start: Start) -> None:
     """A document has at most half of it, the rest is an auth message, which is passed over (M6)."""
     server = start(max_message_bytes=LIMIT_BYTES)
     async with server.peer("d") as peer, server.peer("d") as other:
-        content = "x" * (LIMIT_BYTES // 2 - 100)
+        content = "x" * (LIMIT_BYTES // 2 - 2_000)
         edit = sync_update(peer.inserted(0, content))
         ballast = b"\x02\x00" + encode_var_string("x" * (LIMIT_BYTES - len(edit) - 5))
         assert len(edit + ballast) == LIMIT_BYTES
