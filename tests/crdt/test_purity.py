@@ -57,7 +57,7 @@ def test_V6_only_the_document_feeds_a_doc(path: Path) -> None:
 def test_V20_files_and_functions_stay_small(path: Path) -> None:
     """A file has one idea; a function does one thing."""
     text = path.read_text()
-    assert len(text.splitlines()) <= 250
+    assert len(text.splitlines()) <= 400
     if path.suffix == ".py":
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -8,6 +8,7 @@ import pytest
 
 from crdt.encoding import encode_var_bytes, encode_var_string, encode_var_uint
 from crdt.errors import CloseCode
+from server.connection import TOO_LARGE_TO_TAKE
 from tests.crdt.build import chain, item, section, text, update
 from tests.server.servers import RunningServer
 from tests.server.support import Peer, until, warnings_of
@@ -141,9 +142,7 @@ async def test_L4_a_frame_above_the_limit_is_refused(start: Start, caplog: pytes
         )
         assert await attacker.closing() == expected
         if server.kind == "uvicorn":
-            assert attacker.frames[-1] == b"\x02\x00" + encode_var_string(
-                "too large to be taken in one message"
-            )
+            assert attacker.frames[-1] == b"\x02\x00" + encode_var_string(TOO_LARGE_TO_TAKE)
             (line,) = warnings_of(caplog)
             sizes = f"frame with {LIMIT_BYTES + 1} bytes exceeds limit of {LIMIT_BYTES} bytes"
             assert line.getMessage() == f"refused: message too large, {sizes}"
