@@ -80,7 +80,11 @@ class Cut:
 
     def pieces(self) -> Iterator[Piece | None]:
         """Yield what can be integrated, in order; None is a place to pause. Raises ``TooLarge``."""
-        queue = deque(self._sections())
+        queue: deque[_Section] = deque()
+        for section in self._sections():
+            queue.append(section)
+            if len(queue) % SLICE == 0:
+                yield None
         passed = 0
         while queue:
             section = queue.popleft()

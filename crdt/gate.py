@@ -58,7 +58,7 @@ class Inspection:
         """Walk the update, pausing now and then; raises ``Malformed``."""
         reader = self.reader
         previous = None
-        for _ in range(reader.read_count(3)):
+        for number in range(1, reader.read_count(3) + 1):
             count, client = reader.read_section_header()
             if client in self.ends:
                 raise Malformed("client twice in an update")
@@ -73,6 +73,8 @@ class Inspection:
             if reader.clock <= known:
                 self.fits = False
             self.sections.append((client, clock, count, start, reader.position))
+            if number % SLICE == 0:
+                yield
         for index, deleted in enumerate(read_delete_set(reader), 1):
             self.deletes.append(deleted)
             if not self._knows(deleted.client, deleted.end - 1):

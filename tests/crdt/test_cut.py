@@ -96,6 +96,18 @@ def test_G4_a_long_update_pauses_often() -> None:
     assert len(steps) >= 2 * 30_000 // SLICE
 
 
+def test_G4_an_update_by_many_clients_pauses_often() -> None:
+    """Before anything of it is taken: it is walked, and its parts are laid out."""
+    document = Document()
+    sent = update(*(section(client, 0, text("a")) for client in range(30_000, 0, -1)))
+    pauses = 0
+    for part in document.intake(sent).steps():
+        if part is not None:
+            break
+        pauses += 1
+    assert pauses >= 2 * 30_000 // SLICE
+
+
 def test_G3_only_what_is_new_is_handed_on() -> None:
     document = Document()
     document.intake(typed(1, 10)).run()
