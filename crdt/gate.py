@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from crdt.errors import Malformed
 from crdt.nesting import Nesting
 from crdt.surrogates import SurrogatePairs
-from crdt.update import SKIP, DeleteRange, StructReader, Update, read_delete_set
+from crdt.update import SKIP, Deletes, StructReader, Update, read_clients_count
 
 __all__ = ["SLICE", "Inspection"]
 
@@ -46,7 +46,8 @@ class Inspection:
         """What the update would make known, for each of its clients."""
         self.sections: list[tuple[int, int, int, int, int]] = []
         """For each section: client, first clock, number of structs, their first and last offset."""
-        self.deletes: list[DeleteRange] = []
+        self.deletes: Deletes
+        """Afterwards: what it deletes."""
         self.fits = True
         """Whether everything is new and can be integrated struct by struct, as it stands."""
         self.nests = False
@@ -58,7 +59,7 @@ class Inspection:
         """Walk the update, pausing now and then; raises ``Malformed``."""
         reader = self.reader
         previous = None
-        for number in range(1, reader.read_count(3) + 1):
+        for number in range(1, read_clients_count(reader, 3) + 1):
             count, client = reader.read_section_header()
             if client in self.ends:
                 raise Malformed("client twice in an update")
@@ -75,8 +76,9 @@ class Inspection:
             self.sections.append((client, clock, count, start, reader.position))
             if number % SLICE == 0:
                 yield
-        for index, deleted in enumerate(read_delete_set(reader), 1):
-            self.deletes.append(deleted)
+        self.deletes = Deletes(self.update, reader.position)
+        for index, deleted in enumerate(self.deletes, 1):
+            self.deletes.count = index
             if not self._knows(deleted.client, deleted.end - 1):
                 self.fits = False
             if self._pairs and self._pairs.widen(deleted) != deleted:
