@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
+from crdt.errors import TooLarge
 from crdt.gate import SLICE, Inspection
 from crdt.nesting import Nesting
 from crdt.surrogates import SurrogatePairs
@@ -18,6 +19,9 @@ __all__ = ["PIECE_LIMIT_BYTES", "Cut", "Piece"]
 
 PIECE_LIMIT_BYTES = 65_536
 """Larger updates are inspected in slices and taken in pieces of about this size (a struct is whole)."""
+
+HELD_RANGES_LIMIT = 2**18
+"""Deletions in one update of what is not known: each takes 350 bytes, and no client means so many."""
 
 RANGES_A_PIECE = 2_048
 """Deleted ranges in one piece: in a document of 800,000 structs yrs takes 0.1 s for them."""
@@ -80,7 +84,11 @@ class Cut:
 
     def pieces(self) -> Iterator[Piece | None]:
         """Yield what can be integrated, in order; None is a place to pause. Raises ``TooLarge``."""
-        queue = deque(self._sections())
+        queue: deque[_Section] = deque()
+        for section in self._sections():
+            queue.append(section)
+            if len(queue) % SLICE == 0:
+                yield None
         passed = 0
         while queue:
             section = queue.popleft()
@@ -169,15 +177,19 @@ class Cut:
             self.pairs.forget(pair)
         return Piece(encode_update((), self._split), {})
 
-    def _delete_pieces(self) -> Iterator[Piece]:
+    def _delete_pieces(self) -> Iterator[Piece | None]:
         ready: list[DeleteRange] = []
         held: list[DeleteRange] = []
-        for client, clock, end in self.inspection.deletes:
+        for index, (client, clock, end) in enumerate(self.inspection.deletes, 1):
+            if index % SLICE == 0:
+                yield None
             known = self.clocks.get(client, 0)
             if clock < known:
                 ready.append(self.pairs.widen(DeleteRange(client, clock, min(end, known))))
             if end > known:
                 held.append(DeleteRange(client, max(clock, known), end))
+                if len(held) > HELD_RANGES_LIMIT:
+                    raise TooLarge("too many deletions of what is not known")
             if len(ready) == RANGES_A_PIECE:
                 yield Piece(encode_update((), ready), {})
                 ready = []

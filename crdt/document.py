@@ -173,7 +173,7 @@ class Document:
         if self.size_bytes + size_bytes > limits.document_bytes:
             raise NotTaken("the document is full")
         newcomers = sum(client not in self.clocks for client in inspection.ends)
-        if newcomers and len(self.clocks) + newcomers > limits.client_ids:
+        if newcomers and len(self.clocks) + newcomers > limits.clients:
             raise NotTaken("the document has too many client ids")
 
     def take_keystroke(self, update: bytes) -> bool:

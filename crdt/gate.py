@@ -12,7 +12,7 @@ from crdt.errors import Malformed
 from crdt.nesting import Nesting
 from crdt.reading import Reading
 from crdt.surrogates import SurrogatePairs
-from crdt.update import SKIP, DeleteRange, StructReader, Update, read_delete_set
+from crdt.update import SKIP, Deletes, StructReader, Update, read_clients_count
 
 __all__ = ["SLICE", "Inspection"]
 
@@ -55,7 +55,8 @@ class Inspection:
         """What the update would make known, for each of its clients."""
         self.sections: list[tuple[int, int, int, int, int]] = []
         """For each section: client, first clock, number of structs, their first and last offset."""
-        self.deletes: list[DeleteRange] = []
+        self.deletes: Deletes
+        """Afterwards: what it deletes."""
         self.fits = True
         """Whether everything is new and can be integrated struct by struct, as it stands."""
         self.nests = False
@@ -69,7 +70,7 @@ class Inspection:
         """Walk the update, pausing now and then; raises ``Malformed``."""
         reader = self.reader
         previous = None
-        for _ in range(reader.read_count(3)):
+        for number in range(1, read_clients_count(reader, 3) + 1):
             count, client = reader.read_section_header()
             if client in self.ends:
                 raise Malformed("client twice in an update")
@@ -84,8 +85,11 @@ class Inspection:
             if reader.clock <= known:
                 self.fits = False
             self.sections.append((client, clock, count, start, reader.position))
-        for index, deleted in enumerate(read_delete_set(reader), 1):
-            self.deletes.append(deleted)
+            if number % SLICE == 0:
+                yield
+        self.deletes = Deletes(self.update, reader.position)
+        for index, deleted in enumerate(self.deletes, 1):
+            self.deletes.count = index
             if not self._knows(deleted.client, deleted.end - 1):
                 self.fits = False
             if self._pairs and self._pairs.widen(deleted) != deleted:

@@ -1,11 +1,13 @@
-"""How large things may be, all of it derived from one number: the largest message.
+"""How large things may be, so that whatever the server gives out it takes back.
 
-Whatever the server gives out it takes back, and what it would not take back it does not let in. A document
-that is too large for one message could be written edit by edit, and then no client that has it could bring
-it to an empty server; so the largest document follows from the largest message.
+All of it follows from the largest message. A document that is too large for one could be written edit by
+edit, and then no client that has it could bring it to an empty server; and whoever has a document comes back
+with the state vector that the server gave out. So what would make a document larger than that is not taken
+(references/protocol.md, L7, L8).
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 __all__ = ["MESSAGE_BYTES", "MESSAGE_MAX_BYTES", "MESSAGE_MIN_BYTES", "Limits"]
 
@@ -15,54 +17,44 @@ MESSAGE_BYTES = 2**26
 MESSAGE_MIN_BYTES, MESSAGE_MAX_BYTES = 2**16, 2**28
 """What the setting may say. Redis takes 512 MB in one piece, a store 1 GB: both are beyond it."""
 
-_HEAD_BYTES = 16
-"""What a message adds to its body, at most: two bytes of type and a length."""
+_HEAD_BYTES = 1_024
+"""More than what goes with an update or a state vector in its message."""
 
-_CLIENT_BYTES = 100 * 2**20
-"""The largest message that stock clients take in Node, where it is a default of *ws*; browsers take more."""
-
-_ENTRY_BYTES = 13
-"""A client in a state vector, at most: 8 bytes of client id (E1) and 5 of clock (U5)."""
-
-_CLIENT_IDS = 2**18
-"""A document of so many takes 240 MB of memory and 0.5 s to load; a joiner is sent 1.6 MB before all else."""
+_NODE_BYTES = 100 * 2**20
+"""The largest message that stock clients take in Node, a default of *ws*; browsers take more."""
 
 _CONTENT_BYTES = 2**24
+
+_CLIENTS = 2**18
+"""A document of so many takes 240 MB of memory and 0.5 s to load; a joiner is sent 1.6 MB before all else."""
+
+_CLIENT_BYTES = 13
+"""What a client takes in a state vector at most: 8 for its id (E1), 5 for its clock (U5)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest of everything, in bytes or in numbers; made by ``of``."""
+    """What one document may hold; sizes in bytes."""
 
-    message_bytes: int
-    """A message from a client, and what is in one frame. Nothing that the server sends is larger."""
-    document_bytes: int
-    """A document, as one update.
-
-    Half a message, for a client's own encoding may be larger: it holds what is not sent yet and what its
-    undo manager keeps, and it may have joined fewer structs than yrs. An update that is too large for a
-    document is refused in words; one that is no message any more would end the connection."""
     content_bytes: int
-    """The content of one struct, as a text or an image that is pasted."""
-    client_ids: int
-    """The clients that have ever written a document."""
-    state_vector_bytes: int
-    """The state vector of a document of so many, at most. One that a client sends is only bounded by
-    ``message_bytes``, for it may know clients that the server has never heard of."""
+    """The largest content of one struct: what is beside it is taken, also where it is not."""
+    document_bytes: int
+    """The largest document, as one update."""
+    clients: int
+    """The most client ids that have written."""
 
     @classmethod
-    def of(cls, message_bytes: int = MESSAGE_BYTES) -> "Limits":
-        """Derive all limits from the largest message.
+    def of(cls, message_bytes: int = MESSAGE_BYTES) -> Self:
+        """Return what goes with a largest message of so many bytes.
 
-        A full step 2 of the largest document is a message, and one that clients take; so is a step 1 of a
-        document of the most clients.
+        A document has half of one. A client's own encoding of it may be larger: it holds what is not sent yet
+        and what its undo manager keeps, it may have joined fewer structs than yrs, and deletions that split
+        structs are always taken. An update that is too large for a document is refused in words; one that is
+        no message any more would end the connection.
         """
-        document_bytes = min(message_bytes // 2, _CLIENT_BYTES - _HEAD_BYTES)
-        client_ids = min(_CLIENT_IDS, (message_bytes - 2 * _HEAD_BYTES) // _ENTRY_BYTES)
+        document_bytes = min(message_bytes // 2, _NODE_BYTES) - _HEAD_BYTES
         return cls(
-            message_bytes=message_bytes,
-            document_bytes=document_bytes,
             content_bytes=min(_CONTENT_BYTES, document_bytes),
-            client_ids=client_ids,
-            state_vector_bytes=_HEAD_BYTES + client_ids * _ENTRY_BYTES,
+            document_bytes=document_bytes,
+            clients=min(_CLIENTS, (message_bytes - _HEAD_BYTES) // _CLIENT_BYTES),
         )

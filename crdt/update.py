@@ -11,7 +11,7 @@ from typing import NamedTuple, NewType
 
 from crdt.content import GC, SKIP, ContentReader
 from crdt.encoding import Decoder, encode_var_uint
-from crdt.errors import Malformed
+from crdt.errors import Malformed, TooLarge
 from crdt.reading import Reading
 
 __all__ = [
@@ -19,10 +19,12 @@ __all__ = [
     "EMPTY_UPDATE",
     "SKIP",
     "DeleteRange",
+    "Deletes",
     "Run",
     "StructReader",
     "Update",
     "encode_update",
+    "read_clients_count",
     "read_delete_ranges",
     "read_delete_set",
 ]
@@ -34,6 +36,9 @@ EMPTY_UPDATE = Update(b"\x00\x00")
 
 CLOCK_LIMIT = 2**31
 """Clocks stay below it (U5): yrs counts in 32 bits."""
+
+CLIENTS_LIMIT = 2**19
+"""Clients in one update (U3), twice what a document may have: each takes 0.5 KB while it is taken."""
 
 _KIND, _PARENT_SUB, _RIGHT, _LEFT = 0x1F, 0x20, 0x40, 0x80
 
@@ -115,6 +120,32 @@ class DeleteRange(NamedTuple):
     end: int
 
 
+def read_clients_count(decoder: Decoder, min_size_bytes: int) -> int:
+    """Read for how many clients something follows; too many raise ``TooLarge``."""
+    count = decoder.read_count(min_size_bytes)
+    if count > CLIENTS_LIMIT:
+        raise TooLarge("too many clients in an update")
+    return count
+
+
+class Deletes:
+    """The delete set of an update, read anew each time: as objects its ranges take forty times as much."""
+
+    __slots__ = ("_start", "_update", "count")
+
+    def __init__(self, update: bytes, start: int) -> None:
+        self._update = update
+        self._start = start
+        self.count = 0
+        """How many ranges it has, as far as it was read."""
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    def __iter__(self) -> Iterator[DeleteRange]:
+        return read_delete_set(Decoder(self._update, self._start))
+
+
 def read_delete_set(decoder: Decoder) -> Iterator[DeleteRange]:
     """Read the delete set that ends an update; anything behind it is refused (U9)."""
     yield from read_delete_ranges(decoder)
@@ -125,7 +156,7 @@ def read_delete_set(decoder: Decoder) -> Iterator[DeleteRange]:
 def read_delete_ranges(decoder: Decoder) -> Iterator[DeleteRange]:
     """Read a delete set and leave ``decoder`` behind it; raises ``Malformed``."""
     seen = set()
-    for _ in range(decoder.read_count(2)):
+    for _ in range(read_clients_count(decoder, 2)):
         client = decoder.read_var_uint()
         if client in seen:
             raise Malformed("client twice in a delete set")

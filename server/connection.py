@@ -10,7 +10,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import partial
 
 from crdt.dialects import Dialect
 from crdt.document import DocumentBroken
@@ -23,12 +22,18 @@ from crdt.state_vector import StateVector
 from server.health import Health
 from server.member import PauseReason
 from server.room import Room
-from server.slices import MESSAGE_COST_BYTES, SLICE_S, TURN_BYTES
+from server.slices import SLICE_S
 from server.transport import Frame, Transport, frame_of
 
 __all__ = ["Connection"]
 
 logger = logging.getLogger("cowrite.connection")
+
+TURN_BYTES, MESSAGE_BYTES = 65_536, 300
+"""What is taken before others have their turn, and what a message costs beyond its bytes: 5 to 10 ms."""
+
+TOO_LARGE_TO_TAKE = f"{CloseCode.TOO_LARGE}: too large for one message, edits are not saved"
+"""What is said before the connection closes."""
 
 _numbers = itertools.count(1)
 _OnLeft = Callable[["Connection"], None]
@@ -80,7 +85,7 @@ class Connection:
                 self._process_backlog()
         except (ProtocolError, DocumentBroken) as error:
             self._refuse(error)
-        self._turn_bytes -= len(payload) + MESSAGE_COST_BYTES
+        self._turn_bytes -= len(payload) + MESSAGE_BYTES
         if self._turn_bytes <= 0:
             self._turn_bytes = TURN_BYTES
             self.pause(PauseReason.TURN)
@@ -90,11 +95,10 @@ class Connection:
         """Refuse a text frame: the protocol is binary."""
         self._log_and_close(CloseCode.TEXT_FRAME, "text frame")
 
-    def message_refused(self) -> None:
-        """Say in words why the connection closes: stock clients do not show a code."""
-        self.transport.write(
-            frame_of(self._dialect.encode(PermissionDenied("too large to be taken in one message")))
-        )
+    def malformed_received(self, code: int, _reason: str) -> None:
+        """Say in words that a message was too large: clients do not show a code, and stop at this one."""
+        if code == CloseCode.TOO_LARGE:
+            self.transport.write(frame_of(self._dialect.encode(PermissionDenied(TOO_LARGE_TO_TAKE))))
 
     def pause_writing(self) -> None:
         """Fall behind: the write budget is exceeded (R6)."""
@@ -142,9 +146,12 @@ class Connection:
 
     def _process_backlog(self) -> None:
         while self._backlog and not self._pauses and self._is_open:
-            self._perform(partial(self.session.receive, self._backlog.popleft(), self._loop.time()))
+            self._receive(self._backlog.popleft())
         if not self._backlog:
             self._backlog = None
+
+    def _receive(self, message: Message) -> None:
+        self._perform(lambda: self.session.receive(message, self._loop.time()))
 
     def _perform(self, take: Callable[[], list[Effect]]) -> None:
         try:
@@ -247,10 +254,11 @@ class Connection:
         if self._health.is_dead(now):
             self.transport.abort()
             return
-        self._health.measure(now, self.transport.unsent_bytes)
-        if self._health.is_stuck(now):
-            self._log_and_close(CloseCode.OVERLOADED, "took nothing for too long")
-            return
+        if self._health.is_behind:
+            self._health.measure(now, self.transport.unsent_bytes)
+            if self._health.is_stuck(now):
+                self._log_and_close(CloseCode.OVERLOADED, "took nothing for too long")
+                return
         if self._health.wants_ping(now):
             self.transport.ping()
         if self._health.wants_keepalive(now, self.room.fanned_out_at):

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from crdt.errors import CloseCode, CowriteError
+from crdt.limits import Limits
 from server.bus import BusUnavailable
 from server.connection import Connection
 from server.health import Health
@@ -43,7 +44,7 @@ class DocumentEndpoint:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._limits = node.settings.limits
+        self._limits = Limits.of(node.settings.max_message_bytes)
         self._coming = 0
         """WebSockets that wait for their document."""
         self._on_left = node.forget

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from crdt.errors import CowriteError
-from crdt.limits import MESSAGE_BYTES, MESSAGE_MAX_BYTES, MESSAGE_MIN_BYTES, Limits
+from crdt.limits import MESSAGE_BYTES, MESSAGE_MAX_BYTES, MESSAGE_MIN_BYTES
 from server.bus.redis_url import RedisUrl
 
 __all__ = ["Settings", "SettingsError", "add_options", "read_settings"]
@@ -131,11 +131,6 @@ class Settings:
             raise SettingsError("--max-connections: at least 1")
         if min(self.write_budget_bytes, self.log_budget_bytes) < 2**16:
             raise SettingsError("--write-budget-bytes, --log-budget-bytes: at least 65536")
-
-    @property
-    def limits(self) -> Limits:
-        """How large documents, and all that is in them, may be."""
-        return Limits.of(self.max_message_bytes)
 
     @property
     def is_on_postgres(self) -> bool:

@@ -4,14 +4,10 @@ import asyncio
 import time
 from collections.abc import Iterable
 
-__all__ = ["MESSAGE_COST_BYTES", "SLICE_S", "TURN_BYTES", "in_slices"]
+__all__ = ["SLICE_S", "in_slices"]
 
 SLICE_S = 0.005
 """How long one piece of work may keep the loop to itself."""
-
-TURN_BYTES, MESSAGE_COST_BYTES = 65_536, 300
-"""What is taken of one peer before others have their turn, and what a message costs beyond its bytes. It is
-5 to 10 ms."""
 
 
 async def in_slices(steps: Iterable[object]) -> None:

@@ -41,7 +41,8 @@ class Sink(Protocol):
     """What a transport delivers to. Every method is a plain call from the event loop's thread.
 
     Order: any number of ``message_received``, ``text_received``, ``pause_writing`` and
-    ``resume_writing`` (these two in turns), then exactly one ``connection_lost``, then nothing.
+    ``resume_writing`` (these two in turns), at most one ``malformed_received``, then exactly one
+    ``connection_lost``, then nothing.
     An exception is our bug: it is logged, and that one connection closed with 1011.
     """
 
@@ -51,10 +52,10 @@ class Sink(Protocol):
     def text_received(self) -> None:
         """Learn that the peer sent a text message."""
 
-    def message_refused(self) -> None:
-        """Learn, where the server tells, that the peer sends a message that is too large.
+    def malformed_received(self, code: int, reason: str) -> None:
+        """Learn, where the server tells, that the peer broke the rules of WebSockets, or sends too much.
 
-        What is written now is the last that the peer gets before the close frame.
+        The transport closes with ``code`` afterwards: what is written now is the last that the peer gets.
         """
 
     def pause_writing(self) -> None:

@@ -152,8 +152,8 @@ class UvicornTransport(BudgetedReader):
         code, reason = self._parser.refusal
         _logger.warning("refused: %s", reason, extra={"path": self._path, "code": code})
         self.uncount()
-        if code == CloseCode.TOO_LARGE and self._sink is not None:
-            self._call(self._sink.message_refused)
+        if self._sink is not None:
+            self._call(self._sink.malformed_received, code, reason)
         if answer:
             self._tcp.write(answer)
         self._wind_up()

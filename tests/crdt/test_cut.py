@@ -1,13 +1,15 @@
 """Cutting: large updates go in piece by piece, known and unknown parts are left out (rules G3, G4)."""
 
+import tracemalloc
 from collections.abc import Iterator
 
 import pycrdt
 import pytest
 from pycrdt import Doc, Text
 
-from crdt.cut import PIECE_LIMIT_BYTES
+from crdt.cut import HELD_RANGES_LIMIT, PIECE_LIMIT_BYTES
 from crdt.document import Document, DocumentBroken
+from crdt.errors import TooLarge
 from crdt.gate import SLICE
 from crdt.nesting import MAX_DEPTH
 from crdt.summary import summarise
@@ -94,6 +96,36 @@ def test_G4_a_long_update_pauses_often() -> None:
     document = Document()
     steps = list(document.intake(typed(1, 30_000, "a")).steps())
     assert len(steps) >= 2 * 30_000 // SLICE
+
+
+def test_G4_an_update_by_many_clients_pauses_often() -> None:
+    """Before anything of it is taken: it is walked, and its parts are laid out."""
+    document = Document()
+    sent = update(*(section(client, 0, text("a")) for client in range(30_000, 0, -1)))
+    pauses = 0
+    for part in document.intake(sent).steps():
+        if part is not None:
+            break
+        pauses += 1
+    assert pauses >= 2 * 30_000 // SLICE
+
+
+def test_G4_deletions_take_no_more_memory_than_their_update() -> None:
+    """As objects the ranges of an update of 64 MB would take 3 GB."""
+    document = Document()
+    document.intake(typed(1, 10)).run()
+    sent = update(deletes={1: [(0, 1)] * 300_000})
+    tracemalloc.start()
+    parts = document.intake(sent).run()
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert parts == [update(deletes={1: [(0, 1)]})]
+    assert peak_bytes < 2 * len(sent)
+
+
+def test_U3_too_many_deletions_of_what_is_not_known_are_refused() -> None:
+    with pytest.raises(TooLarge):
+        Document().intake(update(deletes={1: [(0, 1)] * (HELD_RANGES_LIMIT + 1)})).run()
 
 
 def test_G3_only_what_is_new_is_handed_on() -> None:

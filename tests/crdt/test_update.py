@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crdt.document import Document
 from crdt.encoding import encode_var_string, encode_var_uint
-from crdt.errors import Malformed, ProtocolError
+from crdt.errors import Malformed, ProtocolError, TooLarge
 from crdt.summary import summarise
-from crdt.update import DeleteRange, Run, encode_update
+from crdt.update import CLIENTS_LIMIT, DeleteRange, Run, encode_update
 from tests.crdt.build import gc, item, section, skip, text, update
 from tests.crdt.mutations import corpus
 
@@ -102,6 +103,13 @@ def test_U3_a_count_of_more_than_the_bytes_left_is_refused_without_using_memory(
         with pytest.raises(Malformed):
             summarise(COUNTED[where](encode_var_uint(count)))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 4_096
+
+
+@pytest.mark.parametrize("where", ["structs", "deletes"])
+def test_U3_too_many_clients_are_refused_by_their_number(where: str) -> None:
+    many = encode_var_uint(CLIENTS_LIMIT + 1) + bytes(3 * CLIENTS_LIMIT + 3)
+    with pytest.raises(TooLarge):
+        Document().intake(many if where == "structs" else b"\x00" + many).run()
 
 
 def test_U3_a_section_without_structs_is_refused() -> None:

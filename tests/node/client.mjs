@@ -30,6 +30,9 @@ const COMMANDS = {
   writeObjects: (client, { number }) => writeObjects(client.doc, number),
   readObjects: client => readObjects(client.doc),
   text: client => client.text.toString(),
+  paste: (client, { index, length }) => client.text.insert(index, 'x'.repeat(length)),
+  pasteImage: (client, { key, size }) => { client.doc.getMap('images').set(key, new Uint8Array(size).fill(7)) },
+  sizes: client => [client.text.length, ...[...client.doc.getMap('images').values()].map(image => image.length)],
   clientId: client => client.doc.clientID,
   clocks: client => Object.fromEntries(Y.decodeStateVector(Y.encodeStateVector(client.doc))),
 

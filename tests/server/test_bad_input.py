@@ -8,6 +8,7 @@ import pytest
 
 from crdt.encoding import encode_var_bytes, encode_var_string, encode_var_uint
 from crdt.errors import CloseCode
+from server.connection import TOO_LARGE_TO_TAKE
 from tests.crdt.build import chain, item, section, text, update
 from tests.server.servers import RunningServer
 from tests.server.support import Peer, until, warnings_of
@@ -151,9 +152,7 @@ async def test_L4_a_frame_above_the_limit_is_refused(start: Start, caplog: pytes
         )
         assert await attacker.closing() == expected
         if server.kind == "uvicorn":
-            assert attacker.frames[-1] == b"\x02\x00" + encode_var_string(
-                "too large to be taken in one message"
-            )
+            assert attacker.frames[-1] == b"\x02\x00" + encode_var_string(TOO_LARGE_TO_TAKE)
             (line,) = warnings_of(caplog)
             sizes = f"frame with {LIMIT_BYTES + 1} bytes exceeds limit of {LIMIT_BYTES} bytes"
             assert line.getMessage() == f"refused: message too large, {sizes}"
@@ -168,7 +167,7 @@ async def test_L4_a_frame_at_the_limit_is_taken(start: Start) -> None:
     """A document has at most half of it, the rest is an auth message, which is passed over (M6)."""
     server = start(max_message_bytes=LIMIT_BYTES)
     async with server.peer("d") as peer, server.peer("d") as other:
-        content = "x" * (LIMIT_BYTES // 2 - 100)
+        content = "x" * (LIMIT_BYTES // 2 - 2_000)
         edit = sync_update(peer.inserted(0, content))
         ballast = b"\x02\x00" + encode_var_string("x" * (LIMIT_BYTES - len(edit) - 5))
         assert len(edit + ballast) == LIMIT_BYTES

@@ -1,16 +1,20 @@
 """One reader's trouble is its own: slow and hostile clients beside others who edit."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Callable
 
 import pytest
 
+from crdt.dialects.y_websocket import YWebsocket
 from crdt.encoding import encode_var_bytes
 from crdt.errors import CloseCode
+from crdt.messages import SyncStep1, SyncStep2
+from crdt.state_vector import encode_state_vector
 from tests.server.parts import running_parts, step_1, update_frame
 from tests.server.servers import RunningServer
-from tests.server.support import Peer, presence, until, warnings_of
+from tests.server.support import Peer, presence, until, update_of, warnings_of
 
 Start = Callable[..., RunningServer]
 
@@ -186,3 +190,22 @@ async def test_a_reconnecting_client_gets_the_difference(server: RunningServer, 
         await peer.shows(other.shown)
         assert sum(map(len, peer.frames[known:])) < 1_000 + len(offline)
         await peer.close()
+
+
+async def test_R6_a_large_question_of_a_peer_that_is_behind_is_the_last_that_is_read_of_it() -> None:
+    """It has to be kept until the peer has drained, and others like it would be kept, too."""
+    async with running_parts() as parts:
+        writer, _ = await parts.join("d")
+        slow, wire = await parts.join("d")
+        wire.is_stuck = True
+        writer.message_received(update_frame(update_of("x" * 200_000)))
+        await until(lambda: wire.unsent_bytes > 100_000, "behind")
+        question = SyncStep1(encode_state_vector({2**40 + number: 1 for number in range(10_000)}))
+        slow.message_received(YWebsocket().encode(question))
+        for _ in range(5):
+            await asyncio.sleep(0)  # its turn is over by then
+            assert wire.is_reading_paused
+        known = len(wire.messages)
+        wire.drain()
+        assert not wire.is_reading_paused
+        assert any(isinstance(message, SyncStep2) for message in wire.messages[known:])

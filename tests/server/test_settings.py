@@ -55,6 +55,18 @@ def test_every_option_is_read_from_the_command_line_and_from_the_environment(nam
     assert getattr(read(), name) == getattr(Settings(), name)
 
 
+@pytest.mark.parametrize("size", [2**16 - 1, 2**28 + 1])
+def test_L7_a_largest_message_beyond_what_fits_together_is_refused(size: int) -> None:
+    with pytest.raises(SettingsError, match="--max-message-bytes"):
+        read(["--max-message-bytes", str(size)])
+
+
+def test_T10_the_receive_budget_has_room_for_a_message() -> None:
+    assert read(["--max-message-bytes", "70000"]).receive_budget_bytes == 140_000
+    with pytest.raises(SettingsError, match="--receive-budget-bytes"):
+        read(["--max-message-bytes", "70000", "--receive-budget-bytes", "69999"])
+
+
 def test_the_command_line_comes_before_the_environment() -> None:
     assert read(["--port", "1"], {"COWRITE_PORT": "2"}).port == 1
 

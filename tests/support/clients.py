@@ -160,6 +160,22 @@ class StockClient:
         """Return all that ``write_objects`` writes, in one form."""
         return cast(str, await self._ask("readObjects"))
 
+    async def paste(self, index: int, length: int) -> None:
+        """Insert a long text, of one letter."""
+        await self._ask("paste", index=index, length=length)
+
+    async def paste_image(self, key: str, size: int) -> None:
+        """Put many bytes into the map of images."""
+        await self._ask("pasteImage", key=key, size=size)
+
+    async def wait_sizes(self, *sizes: int, timeout_s: float = WAIT_LIMIT_S) -> None:
+        """Wait until the text, and then the images, are as long as this."""
+
+        async def are_right() -> bool:
+            return await self._ask("sizes") == list(sizes)
+
+        await poll(are_right, timeout_s, f"{self.name} has a text and images of {sizes}")
+
     async def text(self) -> str:
         """Return the text that the client shows."""
         return cast(str, await self._ask("text"))

@@ -57,6 +57,10 @@ class RawClient:
         self._text += text
         await self._socket.send(create_update_message(self._doc.get_update(known)))
 
+    async def send(self, update: bytes) -> None:
+        """Send an update that was made elsewhere."""
+        await self._socket.send(create_update_message(update))
+
     async def acknowledge(self) -> None:
         """Wait until the server has confirmed everything sent so far (message 102)."""
         self._requests += 1

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from crdt.limits import Limits
 from server.bus import RUNG_LIMIT_BYTES, Bus, BusEntry, Position, Reading, follows, position_at
 from tests.contracts.bus.support import World, append, everything, updates_of
 from tests.support.bus_ear import Ear
@@ -37,6 +38,13 @@ async def test_of_a_large_entry_listeners_doubt_and_read_it(node: Bus, other: Bu
         await ear.hears(b"end")
         assert (ear.updates, ear.doubts) == ([limit, b"end"], 2)
         assert updates_of(await everything(bus, "a")) == [limit, large, largest, b"end"]
+
+
+async def test_L7_the_largest_document_is_an_entry(node: Bus, other: Bus) -> None:
+    """A node publishes all that it has where the stream was lost (B6)."""
+    largest = random.Random(1).randbytes(Limits.of().document_bytes)
+    await append(node, "a", b"before", largest, b"behind")
+    assert updates_of(await everything(other, "a")) == [b"before", largest, b"behind"]
 
 
 async def test_appending_nothing_changes_nothing(node: Bus) -> None:

@@ -1,9 +1,11 @@
 """A snapshot takes the place of entries; what waits for one is counted."""
 
 import asyncio
+import random
 
 import pytest
 
+from crdt.limits import Limits
 from server.storage import Backlog, Entry, Snapshot
 from tests.contracts.store.support import Subject, both
 from tests.support.stores import entries
@@ -15,6 +17,16 @@ async def test_replace_keeps_the_entries_that_were_not_folded(subject: Subject) 
     stored = await both(subject, "a")
     assert (stored.snapshot, stored.generation) == (Snapshot(b"three", 3, 7), 1)
     assert list(stored.entries) == entries("a", [4, 5])
+
+
+async def test_L7_the_largest_document_is_kept_as_an_entry_and_as_a_snapshot(subject: Subject) -> None:
+    largest = random.Random(1).randbytes(Limits.of().document_bytes)
+    await subject.store.append([Entry("a", 1, largest), *entries("a", [2])])
+    stored = await both(subject, "a")
+    assert stored.entries[0].update == largest
+    assert await subject.store.replace("a", Snapshot(largest, 1, 0), folded=[1], generation=0)
+    stored = await both(subject, "a")
+    assert (stored.snapshot, list(stored.entries)) == (Snapshot(largest, 1, 0), entries("a", [2]))
 
 
 async def test_of_two_competing_replaces_exactly_one_wins(subject: Subject) -> None:

@@ -64,10 +64,10 @@ def test_L8_a_full_document_may_be_deleted_from_and_has_space_then(ann: Session,
     assert ann.receive(SyncStatus(b"\x01"), 0.0) == [Acknowledge(b"\x01")]
 
 
-def test_L8_a_document_takes_no_more_client_ids_than_a_state_vector_may_name() -> None:
-    limits = replace(Limits.of(), client_ids=1_000)
+def test_L8_a_document_takes_no_more_clients_than_a_state_vector_may_name() -> None:
+    limits = replace(Limits.of(), clients=1_000)
     document = Document()
-    newcomers = [section(client, 0, text("x")) for client in range(limits.client_ids, 0, -1)]
+    newcomers = [section(client, 0, text("x")) for client in range(limits.clients, 0, -1)]
     document.intake(update(*newcomers)).run()
     ann = Session(1, document, Awareness(), limits)
     effects = ann.receive(SyncUpdate(update(section(2**40, 0, text("é")))), 0.0)

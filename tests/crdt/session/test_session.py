@@ -45,7 +45,7 @@ def test_S3_a_step_1_is_answered_with_what_the_peer_lacks(room: Room) -> None:
 
 def test_S3_the_state_vector_that_a_document_of_the_most_clients_gives_out_is_answered(room: Room) -> None:
     """Whoever has the document comes back with what the server's own step 1 says."""
-    ids = range(2**32, 2**32 + Limits.of().client_ids)
+    ids = range(2**32, 2**32 + Limits.of().clients)
     room.ann.receive(SyncUpdate(update(section(1, 5, text("x", left=(1, 4))))), 0.0)
     written = update(*(section(client, 0, text("x")) for client in reversed(ids)))
     room.document.apply(Piece(written, dict.fromkeys(ids, 1)), Reading.ALIKE)

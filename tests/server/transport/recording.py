@@ -62,8 +62,8 @@ class RecordingSink:
     def text_received(self) -> None:
         self.events.append("text")
 
-    def message_refused(self) -> None:
-        self.events.append("refused")
+    def malformed_received(self, code: int, reason: str) -> None:
+        self.events.append((code, reason))
 
     def pause_writing(self) -> None:
         self.events.append("pause")
