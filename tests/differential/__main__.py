@@ -24,7 +24,7 @@ SHOWN = 3
 def batches(arguments: Sequence[str]) -> Iterator[list[Case]]:
     """Yield the cases that the arguments name."""
     if len(arguments) == 1:
-        yield [case for case in (*FOUND, *ENDED_THE_PROCESS) if case.name == arguments[0]]
+        yield [{case.name: case for case in (*FOUND, *ENDED_THE_PROCESS)}[arguments[0]]]
         return
     seed, first, count = map(int, arguments[:3])
     for start in range(first, first + count, MESSAGE):
@@ -38,9 +38,11 @@ async def main(arguments: Sequence[str], progress: int) -> int:
         for cases in batches(arguments):
             for failure in await examine(cases, yjs, lambda case: os.pwrite(progress, _line(case), 0)):
                 failures[failure.kind].append(failure)
-    for kind, found in sorted(failures.items(), key=lambda each: -len(each[1])):
-        found.sort(key=lambda failure: sum(map(len, failure.case.updates)))
-        print(f"{len(found)} times: {kind}", *found[:SHOWN], "", sep="\n")
+    kinds = sorted(failures, key=lambda kind: -len(failures[kind]))
+    print(*(f"{len(failures[kind])} times: {kind}" for kind in kinds), sep="\n")
+    for kind in kinds:
+        shortest = sorted(failures[kind], key=lambda failure: sum(map(len, failure.case.updates)))
+        print("", kind, *shortest[:SHOWN], sep="\n")
     return 1 if failures else 0
 
 

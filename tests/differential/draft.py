@@ -1,20 +1,19 @@
 """An update while it is written: who has written what, where it sits, and what may refer to it.
 
-Structs are placed as several people would place them who have not heard of all of each other's edits.
-The order of a place is what its last writer saw, not what integration makes of it.
+Several people write, and none has heard of all that the others wrote.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from random import Random
 
 from crdt.encoding import encode_var_uint
 from crdt.update import DELETED, GC, SKIP, TYPE
 from tests.crdt.build import Id, item
 from tests.differential.contents import Content
+from tests.differential.places import Place, Span
 from tests.differential.traits import SEVERAL_UNDER_A_KEY, SPLIT_PAIR
 
-__all__ = ["Draft", "Place"]
+__all__ = ["Draft", "encode"]
 
 CLIENTS = (0, 1, 2, 7, 300, 2**31, 2**32 - 1, 2**53 - 1)
 ROOTS = ("t", "t", "a", "m", "", "é😀", "__proto__")
@@ -23,16 +22,6 @@ PARENTS = {TYPE: 1.0, DELETED: 0.3, GC: 0.3}
 """How often others are put into a struct of that kind; into those that are no types seldom."""
 CARELESS = 0.02
 """How often somebody edits between the halves of a surrogate pair."""
-
-
-@dataclass(slots=True, eq=False)
-class Place:
-    """A sequence, or one key, of a root or of an item."""
-
-    parent: str | Id
-    key: str | None = None
-    spans: list[tuple[Id, Id]] = field(default_factory=list)
-    """The first and last id of what stands here and is not to be split: two ids for a surrogate pair."""
 
 
 class Draft:
@@ -45,27 +34,32 @@ class Draft:
         self.structs: dict[int, list[tuple[int, bytes]]] = {client: [] for client in self.clients}
         """For each client (clock, bytes) of its structs."""
         self.traits: set[str] = set()
-        self._places = [Place(random.choice(ROOTS))]
+        self._time = 0
+        self._heard = dict.fromkeys(self.clients, 0)
+        """Up to when each client knows everything."""
+        self._places: dict[tuple[str | Id, str | None], Place] = {}
+        self._enter(random.choice(ROOTS), None)
         self._seconds: set[Id] = set()
 
     def add(self, client: int, content: Content) -> None:
         """Write a struct of ``client``, somewhere."""
         here = (client, self.clocks[client])
+        self._time += 1
         if content.kind in (GC, SKIP):
             data = bytes((content.kind,)) + content.data
         else:
             place = self._choose_place(content)
-            left, right = self._choose_origins(place)
+            left, right = self._choose_origins(client, place)
             data = item(
                 content.kind, content.data, left=left, right=right, parent=place.parent, key=place.key
             )
-            self._settle(place, left, here, content)
+            place.insert(list(self._spans(here, content, left, right)))
         self._seconds.update((client, here[1] + offset) for offset in content.seconds)
         self.structs[client].append((here[1], data))
         self.clocks[client] += content.length
         self.traits |= content.traits
         if content.kind != SKIP and self.random.random() < PARENTS.get(content.kind, 0.02):
-            self._places.append(Place(here))
+            self._enter(here, None)
 
     def delete(self) -> tuple[int, int, int] | None:
         """Choose (client, clock, end) to delete, now and then beyond what the client wrote."""
@@ -87,37 +81,40 @@ class Draft:
         known = [(client, self.random.randint(0, clock)) for client, clock in self.clocks.items()]
         return [(client, clock + ((client, clock) in self._seconds)) for client, clock in known]
 
+    def _enter(self, parent: str | Id, key: str | None) -> Place:
+        time = 0 if isinstance(parent, str) else self._time
+        return self._places.setdefault((parent, key), Place(parent, key, time))
+
     def _choose_place(self, content: Content) -> Place:
         random = self.random
         chance = random.random()
         if chance < 0.15:
-            self._places.append(Place(random.choice(ROOTS)))
-            return self._places[-1]
-        place = random.choice(self._places)
+            return self._enter(random.choice(ROOTS), None)
+        places = list(self._places.values())
+        place = random.choice(places)
         if chance < 0.3:
-            place = Place(place.parent, random.choice(MAP_KEYS))
-            self._places.append(place)
+            place = self._enter(place.parent, random.choice(MAP_KEYS))
         if place.key is not None and content.length > 1 and content.kind != DELETED:
             if random.random() < 0.8:
-                return self._places[0]
+                return places[0]
             self.traits.add(SEVERAL_UNDER_A_KEY)
         return place
 
-    def _choose_origins(self, place: Place) -> tuple[Id | None, Id | None]:
-        """The neighbours, as somebody sees them who may not have heard of the latest ids here."""
-        seen, random = place.spans, self.random
-        if not seen or random.random() < 0.1:
-            return None, None
+    def _choose_origins(self, client: int, place: Place) -> tuple[Id | None, Id | None]:
+        """Choose neighbours, as ``client`` sees them, who may not have heard of the latest."""
+        random = self.random
+        heard = max(self._heard[client], place.time)
+        if random.random() < 0.7:
+            heard = random.choice((self._time, random.randint(heard, self._time)))
+        self._heard[client] = heard
+        seen = place.seen_by(client, heard)
         if place.key is not None:
-            return (random.choice(seen) if random.random() < 0.2 else seen[-1])[1], None
-        if random.random() < 0.2:
-            kept = set(random.sample(seen, random.randint(1, len(seen))))
-            seen = [each for each in seen if each in kept]
+            return (seen[-1].last if seen else None), None
         at = random.randint(0, len(seen))
         left, right = seen[at - 1] if at else None, seen[at] if at < len(seen) else None
-        if left is not None and left[0] != left[1] and self._is_careless():
-            return left
-        return left and left[1], right and right[0] if random.random() < 0.9 else None
+        if left is not None and left.first != left.last and self._is_careless():
+            return left.first, left.last
+        return None if left is None else left.last, None if right is None else right.first
 
     def _is_careless(self) -> bool:
         if self.random.random() >= CARELESS:
@@ -125,17 +122,15 @@ class Draft:
         self.traits.add(SPLIT_PAIR)
         return True
 
-    def _settle(self, place: Place, left: Id | None, here: Id, content: Content) -> None:
+    def _spans(self, here: Id, content: Content, left: Id | None, right: Id | None) -> Iterator[Span]:
         client, clock = here
-        seconds = {clock + offset for offset in content.seconds}
-        spans = [
-            ((client, first), (client, first + (first + 1 in seconds)))
-            for first in range(clock, clock + content.length)
-            if first not in seconds
-        ]
-        lasts = [last for _, last in place.spans]
-        at = lasts.index(left) + 1 if left in lasts else 0
-        place.spans[at:at] = spans
+        for offset in range(content.length):
+            if offset in content.seconds:
+                continue
+            first = (client, clock + offset)
+            last = (client, first[1] + (offset + 1 in content.seconds))
+            yield Span(first, last, left, right, self._time)
+            left = last
 
 
 def encode(

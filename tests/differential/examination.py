@@ -26,7 +26,7 @@ class Failure:
 
     def __str__(self) -> str:
         updates = " ".join(update.hex() for update in self.case.updates)
-        return f"{self.case.name} {sorted(self.case.traits)} {updates[:4_000]}\n{self.detail[:2_000]}"
+        return f"{self.case.name} {sorted(self.case.traits)} {updates[:2_000]}\n{self.detail[:2_000]}"
 
 
 @dataclass(slots=True)

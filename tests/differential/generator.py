@@ -44,7 +44,7 @@ def generate(seed: int, number: int) -> Case:
     if chance < 0.06:
         updates = (break_grammar(draft, updates[-1]),)
     elif chance < 0.16:
-        updates = (*updates[:-1], mutate(draft, updates[-1]))
+        updates = (mutate(draft, updates[-1]),)
     return Case(f"{seed}:{number}", updates, frozenset(draft.traits), tuple(draft.knows()))
 
 

@@ -1,9 +1,6 @@
 """What once went wrong stays right, and what is named as a difference still is one."""
 
-import subprocess
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -12,8 +9,8 @@ from tests.differential.cases import ENDED_THE_PROCESS, FOUND, REFUSED
 from tests.differential.examination import examine, take
 from tests.differential.generator import Case
 from tests.differential.judge import Judge, judge
+from tests.differential.program import run
 from tests.differential.traits import MUTATED, REFUSALS
-from tests.support.node import find_node
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -30,14 +27,7 @@ async def test_what_was_found_is_read_as_Yjs_reads_it(yjs: Judge, case: Case) ->
 
 @pytest.mark.parametrize("case", ENDED_THE_PROCESS, ids=lambda case: case.name)
 def test_what_ended_the_process_does_so_no_more(case: Case) -> None:
-    find_node()
-    result = subprocess.run(
-        [sys.executable, "-m", "tests.differential", case.name],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    result = run(case.name)
     assert result.returncode == 0, result.stdout[-5_000:] + result.stderr[-2_000:]
 
 

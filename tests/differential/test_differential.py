@@ -6,13 +6,11 @@ More updates: ``COWRITE_TEST_UPDATES=1000000``; what found something goes into `
 """
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.node import find_node
+from tests.differential.program import run
 
 UPDATES = int(os.environ.get("COWRITE_TEST_UPDATES", "100000"))
 SHARE = 5_000
@@ -20,19 +18,7 @@ SHARE = 5_000
 
 @pytest.mark.parametrize("first", range(0, UPDATES, SHARE))
 def test_Yjs_reads_from_Cowrite_what_was_put_in(seed: int, first: int, tmp_path: Path) -> None:
-    find_node()
     progress = tmp_path / "progress"
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tests.differential",
-            *map(str, (seed, first, min(SHARE, UPDATES - first), progress)),
-        ],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
-    assert result.returncode in (0, 1), f"ended with {result.returncode} at {progress.read_text()}"
+    result = run(seed, first, min(SHARE, UPDATES - first), progress)
+    assert result.returncode in (0, 1), f"ended with {result.returncode} at case {progress.read_text()}"
     assert result.returncode == 0, result.stdout[:20_000] + result.stderr[-2_000:]
