@@ -24,11 +24,15 @@ CHAOS = (
 )
 """The faults that take as long as all the others."""
 
+FOLDERS = ("interop", "faults", "differential")
+"""Those that have lanes of their own."""
+
 LANES = {
     "interop": ("tests/interop", [*PYTEST, "tests/interop"]),
     "chaos": ("tests/faults", [*PYTEST, *CHAOS]),
     "faults": ("tests/faults", [*PYTEST, "tests/faults", *(f"--ignore={path}" for path in CHAOS)]),
-    "rest": ("tests", [*PYTEST, "tests", "--ignore=tests/interop", "--ignore=tests/faults"]),
+    "differential": ("tests/differential", [*PYTEST, "tests/differential"]),
+    "rest": ("tests", [*PYTEST, "tests", *(f"--ignore=tests/{folder}" for folder in FOLDERS)]),
     "page": ("frontend-demo/node_modules", [*VITEST, "--outputFile.junit={report}"]),
 }
 """By name: the folder without which the lane is left out, and its command.

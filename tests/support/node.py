@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.require import require
 
-__all__ = ["NODE_PROGRAMS", "run_program", "start_program"]
+__all__ = ["NODE_PROGRAMS", "find_node", "run_program", "start_program"]
 
 NODE_PROGRAMS = Path(__file__).parents[1] / "node"
 LINE_LIMIT_BYTES = 64 * 1024 * 1024
@@ -17,7 +17,7 @@ LINE_LIMIT_BYTES = 64 * 1024 * 1024
 async def start_program(name: str, *arguments: str) -> Process:
     """Start a client program with its input and output connected; its errors go where the test's go."""
     return await asyncio.create_subprocess_exec(
-        _node(), str(NODE_PROGRAMS / name), *arguments, stdin=PIPE, stdout=PIPE, limit=LINE_LIMIT_BYTES
+        find_node(), str(NODE_PROGRAMS / name), *arguments, stdin=PIPE, stdout=PIPE, limit=LINE_LIMIT_BYTES
     )
 
 
@@ -35,7 +35,8 @@ async def run_program(name: str, *arguments: str, timeout_s: float) -> bytes:
     return output
 
 
-def _node() -> str:
+def find_node() -> str:
+    """Return the path of Node, where it and the packages are there; else skip the test."""
     beside_python = Path(sys.executable).with_name("node")
     node = str(beside_python) if beside_python.exists() else shutil.which("node")
     require(node, "the Yjs clients need Node 20.19 or later on the PATH")
