@@ -13,6 +13,7 @@ from crdt.reading import Reading
 
 __all__ = [
     "ANY",
+    "BINARY",
     "DELETED",
     "DOC",
     "EMBED",

@@ -1,7 +1,7 @@
 """Named updates that Cowrite or yrs once took otherwise than Yjs, each as small as it gets."""
 
+from crdt.content import ANY, BINARY, DELETED, DOC, EMBED, FORMAT, JSON, STRING, TYPE
 from crdt.encoding import encode_var_string, encode_var_uint
-from crdt.update import ANY, BINARY, DELETED, DOC, EMBED, FORMAT, JSON, STRING, TYPE
 from tests.crdt.build import ARRAY, MAP, Id, gc, item, section, skip, text, type_item, update
 from tests.differential.generator import Case
 from tests.differential.traits import LONE_SURROGATE, SEVERAL_UNDER_A_KEY, TOO_DEEP

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
+from crdt.content import ANY, BINARY, DELETED, DOC, EMBED, FORMAT, GC, JSON, SKIP, STRING, TYPE
 from crdt.encoding import encode_var_bytes, encode_var_string, encode_var_uint
-from crdt.update import ANY, BINARY, DELETED, DOC, EMBED, FORMAT, GC, JSON, SKIP, STRING, TYPE
 from tests.differential.traits import FORGOTTEN_BY_YJS
 from tests.differential.values import PLAIN, Written, any_object, any_traits, any_value, json_text, word
 

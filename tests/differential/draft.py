@@ -6,8 +6,8 @@ Several people write, and none has heard of all that the others wrote.
 from collections.abc import Iterator, Sequence
 from random import Random
 
+from crdt.content import DELETED, GC, SKIP, TYPE
 from crdt.encoding import encode_var_uint
-from crdt.update import DELETED, GC, SKIP, TYPE
 from tests.crdt.build import Id, item
 from tests.differential.contents import Content
 from tests.differential.places import Place, Span

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 from random import Random
 
+from crdt.content import ANY, DELETED, DOC, EMBED, FORMAT, GC, JSON, STRING, TYPE
 from crdt.encoding import encode_var_bytes, encode_var_string, encode_var_uint
-from crdt.update import ANY, DELETED, DOC, EMBED, FORMAT, GC, JSON, STRING, TYPE
 from tests.differential.contents import Content
 from tests.differential.draft import Draft, encode
 from tests.differential.traits import MUTATED

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from crdt.content import ANY, EMBED, FORMAT, JSON, STRING
 from crdt.encoding import encode_var_string
-from crdt.update import ANY, EMBED, FORMAT, JSON, STRING
 from tests.crdt.build import ARRAY, MAP, TEXT, gc, item, section, text, type_item, update
 from tests.differential.generator import Case
 from tests.differential.judge import Judge, Question, judge
