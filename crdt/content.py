@@ -3,6 +3,7 @@
 Content is checked as Yjs reads it, and how yrs would read it is noted (references/protocol.md, U4–U16).
 """
 
+import re
 from collections.abc import Sequence
 from sys import maxsize
 
@@ -38,8 +39,9 @@ _TYPES = range(7)
 
 
 _OBJECT = 118
-LOST_OPTIONS = (b"\x04meta", b"\x04guid", b"\x0ccollectionid")
-"""The options of a subdocument that yrs drops."""
+LOST_OPTIONS = rb"\x04meta|\x04guid|\x0ccollectionid|\x02gc[^\x78\x79]|\x08autoLoad[^\x78\x79]"
+"""The options of a subdocument that yrs drops, as a regular expression."""
+_LOST_OPTIONS = re.compile(LOST_OPTIONS)
 
 
 class ContentReader(Decoder):
@@ -128,7 +130,7 @@ class ContentReader(Decoder):
         self._read_any()
         if self.data[start] != _OBJECT:
             raise Malformed("options of a subdocument are an object")
-        if any(self.data.find(option, start, self.position) >= 0 for option in LOST_OPTIONS):
+        if _LOST_OPTIONS.search(self.data, start, self.position):
             self._is(Reading.ALTERED)
 
     def _read_item_count(self) -> int:

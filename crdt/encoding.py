@@ -3,6 +3,7 @@
 Source: lib0 0.2 ``encoding.js`` and ``decoding.js`` (references/protocol.md, E1–E5).
 """
 
+from collections.abc import Iterator
 from math import copysign
 from struct import pack, unpack
 
@@ -46,7 +47,27 @@ def encode_var_string(value: str) -> bytes:
 
 
 def encode_any(value: object) -> bytes:
-    """Encode None, bool, float, str, list or dict, as JSON has them, as a lib0 ``any`` (E5)."""
+    """Encode None, bool, float, str, list or dict, as JSON has them, as a lib0 ``any`` (E5); nothing recurses."""
+    parts: list[bytes] = []
+    open_values: list[Iterator[tuple[bytes, object]]] = [iter(((b"", value),))]
+    while open_values:
+        for key, inner in open_values[-1]:
+            parts.append(key)
+            if isinstance(inner, list):
+                parts.append(b"\x75" + encode_var_uint(len(inner)))
+                open_values.append((b"", item) for item in inner)
+                break
+            if isinstance(inner, dict):
+                parts.append(b"\x76" + encode_var_uint(len(inner)))
+                open_values.append((encode_var_bytes(_whole(name)), item) for name, item in inner.items())
+                break
+            parts.append(_encode_leaf(inner))
+        else:
+            open_values.pop()
+    return b"".join(parts)
+
+
+def _encode_leaf(value: object) -> bytes:
     match value:
         case None:
             return b"\x7e"
@@ -56,11 +77,6 @@ def encode_any(value: object) -> bytes:
             return _encode_number(value)
         case str():
             return b"\x77" + encode_var_bytes(_whole(value))
-        case list():
-            return b"\x75" + encode_var_uint(len(value)) + b"".join(map(encode_any, value))
-        case dict():
-            pairs = (encode_var_bytes(_whole(key)) + encode_any(item) for key, item in value.items())
-            return b"\x76" + encode_var_uint(len(value)) + b"".join(pairs)
         case _:
             raise AssertionError(f"JSON has no {type(value)}")
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from uuid import uuid4
 
-from crdt.content import ANY, DOC, EMBED, FORMAT
+from crdt.content import ANY, DOC, EMBED, FORMAT, LOST_OPTIONS
 from crdt.encoding import Decoder
 from crdt.gate import SLICE
 from crdt.json_text import is_deep
@@ -28,8 +28,8 @@ _STAND_IN = re.compile(
 
 _MAY_BE_ALTERED = re.compile(
     rb"\x7a.{8}"  # an int64
-    rb"|\x04meta|\x04guid|\x0ccollectionid"  # a subdocument
-    rb"|-0|[0-9][eE]|[0-9.]{16}",  # numbers in JSON
+    rb"|-0|[0-9][eE]|[0-9.]{16}"  # numbers in JSON
+    rb"|" + LOST_OPTIONS,
     re.DOTALL,
 )
 

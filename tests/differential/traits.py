@@ -8,6 +8,8 @@ from typing import Final
 __all__ = [
     "DIFFERENCES",
     "FORGOTTEN_BY_YJS",
+    "HOOK",
+    "INFINITE",
     "LONE_SURROGATE",
     "MUTATED",
     "REFUSALS",
@@ -19,7 +21,9 @@ __all__ = [
 MUTATED: Final = "some bytes changed at random"
 SPLIT_PAIR: Final = "an edit between the halves of a surrogate pair"
 SEVERAL_UNDER_A_KEY: Final = "several values in one struct under a key"
-TOO_DEEP: Final = "content nested deeper than 1,000"
+TOO_DEEP: Final = "content nested deeper than 500"
+HOOK: Final = "XmlHook"
+INFINITE: Final = "a JSON number beyond every double"
 LONE_SURROGATE: Final = "half a surrogate pair in JSON"
 FORGOTTEN_BY_YJS: Final = "what Yjs itself drops when it encodes again"
 
@@ -32,13 +36,11 @@ REFUSALS: Final = {
     "flags on a GC struct": "U4",
     "a parent that is neither root nor item": "U4, Yjs takes it for an item",
     "a struct that refers to what comes after it": "U4, Yjs waits for ever",
-    "XmlHook": "U4",
     "a jump of more than 2^24": "U6",
     "a deleted range of length zero": "U9",
     "bytes behind the delete set": "U9",
-    "a JSON number beyond every double": "U12, JSON.stringify writes null instead",
 }
-"""What Cowrite may refuse though Yjs reads it, and why. No client writes any of it, but XmlHook."""
+"""What Cowrite may refuse though Yjs reads it, and why. No client writes any of it."""
 
 DIFFERENCES: Final[dict[str, tuple[str, ...]]] = {
     # Whatever the changed bytes say by now, it may be any of those below.
@@ -47,9 +49,13 @@ DIFFERENCES: Final[dict[str, tuple[str, ...]]] = {
     SPLIT_PAIR: ("onlyClocks",),
     # Taken as deleted. No client writes it, and Yjs itself reads it otherwise once it was cut.
     SEVERAL_UNDER_A_KEY: ("onlyClocks",),
-    # Taken as deleted.
+    # U16: taken as deleted, unread.
     TOO_DEEP: ("onlyClocks",),
-    # U12: becomes U+FFFD.
+    # U15: becomes an XmlElement of its name.
+    HOOK: ("onlyClocks",),
+    # U13: becomes null, as JSON.stringify writes it.
+    INFINITE: ("onlyClocks",),
+    # U13: becomes U+FFFD.
     LONE_SURROGATE: ("isWellFormed",),
     # -0 in JSON, and the options of a subdocument that Yjs does not write.
     FORGOTTEN_BY_YJS: ("mayForget",),

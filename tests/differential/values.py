@@ -41,7 +41,7 @@ PAIRS = ("😀", "x😀y", "👩\u200d👩", "\U0010ffff")
 KEYS = ("k", "n", "", "é", "constructor", "2", "1", "a\0b", "😀")
 JSON_KEYS = (*KEYS, "__proto__")
 """Of an ``any`` JavaScript makes __proto__ the prototype: what is behind it is lost at once."""
-DEPTHS = (2, 3, 17, 64, 65, 126, 127, 128, 129, 300, 999, 1_200)
+DEPTHS = (2, 3, 17, 64, 65, 126, 127, 128, 129, 300, 490, 1_200)
 """Around the limits that yrs and its parsers have, and beyond Cowrite's own."""
 
 INTEGERS = (0, 1, -1, 63, 64, -64, 2**31 - 1, 2**31, -(2**31), 2**53 - 1, -(2**53 - 1))
@@ -99,7 +99,7 @@ def any_value(random: Random, depth: int = 0) -> bytes:
     return bytes((tag,)) + _ANY[tag](random, depth)
 
 
-_DEEP = re.compile(rb"(?:\x75\x01){1000}|(?:\x76\x01\x01k){1000}")
+_DEEP = re.compile(rb"(?:\x75\x01){501}|(?:\x76\x01\x01k){501}")
 
 
 def any_traits(data: bytes) -> frozenset[str]:
@@ -172,7 +172,7 @@ def json_text(random: Random) -> Written:
     if chance < 0.09:
         levels = random.choice(DEPTHS)
         opened, closed = random.choice((("[", "]"), ('{"k":', "}"), (' [ 1.5 ,"]" , ', "]")))
-        traits = frozenset((TOO_DEEP,)) if levels > 1_000 else PLAIN
+        traits = frozenset((TOO_DEEP,)) if levels > 500 else PLAIN
         return Written(_text(opened * levels + "1" + closed * levels), traits)
     return Written(_text(_json(random, 0)))
 
