@@ -47,7 +47,7 @@ def encode_var_string(value: str) -> bytes:
 
 
 def encode_any(value: object) -> bytes:
-    """Encode None, bool, float, str, list or dict, as JSON has them, as a lib0 ``any`` (E5); nothing recurses."""
+    """Encode None, bool, float, str, list or dict, as JSON has them, as a lib0 ``any`` (E5)."""
     parts: list[bytes] = []
     open_values: list[Iterator[tuple[bytes, object]]] = [iter(((b"", value),))]
     while open_values:
