@@ -44,8 +44,11 @@ class FrameReader(asyncio.Protocol):
         """Take one message; None stands for a text."""
         raise NotImplementedError
 
-    def message_grew(self, received_bytes: int, missing_bytes: int) -> None:
-        """Learn of a large message that is not complete, and how much of it may be missing at most."""
+    def message_grew(self, received_bytes: int, missing_bytes: int, *, has_more: bool) -> None:
+        """Learn of a large message that is not complete, and how much is missing of the frame at hand.
+
+        ``has_more`` where other frames will follow.
+        """
         raise NotImplementedError
 
     def message_ended(self, message: bytes | None) -> None:
@@ -140,8 +143,8 @@ class FrameReader(asyncio.Protocol):
 
     def _tell_growth(self, frame: bytearray) -> None:
         received_bytes = self._received_bytes + len(frame)
-        whole_bytes = self._received_bytes + self._wanted if frame[0] & _FINAL else self._max_size
-        self.message_grew(received_bytes, whole_bytes - received_bytes)
+        whole_bytes = self._received_bytes + self._wanted
+        self.message_grew(received_bytes, whole_bytes - received_bytes, has_more=not frame[0] & _FINAL)
 
     def _take_large(self, data: bytearray) -> None:
         """Take a large data frame and what came behind it; give its memory back before it is worked on."""
@@ -210,7 +213,7 @@ class FrameReader(asyncio.Protocol):
                     if parser.close_sent is None:
                         self.message_ended(message)
                 elif parser.received_bytes > COUNTED_BYTES:
-                    self.message_grew(parser.received_bytes, self._max_size - parser.received_bytes)
+                    self.message_grew(parser.received_bytes, 0, has_more=True)
 
 
 def measure(data: bytes | bytearray, at: int, size: int) -> tuple[int, int]:

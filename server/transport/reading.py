@@ -42,11 +42,14 @@ class BudgetedReader(FrameReader):
             self.is_reading_paused = False
             asyncio.get_running_loop().call_soon(self.go_on)
 
-    def message_grew(self, received_bytes: int, missing_bytes: int) -> None:
-        """Count a message that is on its way."""
+    def message_grew(self, received_bytes: int, missing_bytes: int, *, has_more: bool) -> None:
+        """Count a message that is on its way; of one in several frames as much is expected as has come."""
+        most_bytes = self._max_size - received_bytes if has_more else missing_bytes
+        if has_more:
+            missing_bytes = min(received_bytes + 2 * missing_bytes, most_bytes)
         if self._budget is not None:
             self._is_counted = True
-            self._budget.count(self, received_bytes, max(missing_bytes, 1))
+            self._budget.count(self, received_bytes, max(missing_bytes, 1), most_bytes)
 
     def message_ended(self, message: bytes | None) -> None:
         """Hand a message over, and count it until it is taken."""

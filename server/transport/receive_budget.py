@@ -45,9 +45,12 @@ class _Arrival:
     received_bytes: int = 0
     missing_bytes: int = 0
     """0 when it is whole, and being taken."""
+    most_bytes: int = 0
+    """What may be missing at most."""
 
 
 _missing = attrgetter("missing_bytes")
+_most = attrgetter("most_bytes")
 
 
 class ReceiveBudget:
@@ -67,13 +70,20 @@ class ReceiveBudget:
         self.received_bytes = 0
         """What is counted now."""
 
-    def count(self, receiver: Receiver, received_bytes: int, missing_bytes: int) -> None:
-        """Learn how much of a message has come, and how much is missing at most: 0 when it is whole."""
+    def count(
+        self, receiver: Receiver, received_bytes: int, missing_bytes: int, most_bytes: int | None = None
+    ) -> None:
+        """Learn how much of a message has come, and how much is missing: 0 when it is whole.
+
+        Where that cannot be known it is what is expected, which may grow later, and ``most_bytes`` the most
+        that it can be.
+        """
         arrival = self._arrivals.get(receiver)
         if arrival is None:
             arrival = self._arrivals[receiver] = _Arrival(receiver, self._now())
         had_bytes = arrival.received_bytes + arrival.missing_bytes
         self._resize(arrival, received_bytes, missing_bytes)
+        arrival.most_bytes = missing_bytes if most_bytes is None else most_bytes
         if not missing_bytes:
             self._let(arrival, be_read=True)
         # Else room was found for all of it before.
@@ -104,7 +114,8 @@ class ReceiveBudget:
         free_bytes = self._budget_bytes - self.received_bytes
         if not self._held and free_bytes >= self._missing_bytes:
             return
-        coming = sorted(filter(_missing, self._arrivals.values()), key=_missing)
+        # By the most that may be missing: who goes on without room must stay the first until the end.
+        coming = sorted(filter(_missing, self._arrivals.values()), key=_most)
         is_none_taken = len(coming) == len(self._arrivals)
         for index, arrival in enumerate(coming):
             free_bytes -= arrival.missing_bytes
