@@ -5,7 +5,7 @@ import sys
 
 __all__ = ["configure"]
 
-FIELDS = ("document", "connection", "code", "path")
+FIELDS = ("document", "connection", "code", "path", "address")
 
 
 class _Formatter(logging.Formatter):

@@ -41,7 +41,8 @@ class Sink(Protocol):
     """What a transport delivers to. Every method is a plain call from the event loop's thread.
 
     Order: any number of ``message_received``, ``text_received``, ``pause_writing`` and
-    ``resume_writing`` (these two in turns), then exactly one ``connection_lost``, then nothing.
+    ``resume_writing`` (these two in turns), at most one ``malformed_received``, then exactly one
+    ``connection_lost``, then nothing.
     An exception is our bug: it is logged, and that one connection closed with 1011.
     """
 
@@ -50,6 +51,9 @@ class Sink(Protocol):
 
     def text_received(self) -> None:
         """Learn that the peer sent a text message."""
+
+    def malformed_received(self, code: int, reason: str) -> None:
+        """Learn with what the transport closes, for the peer broke the rules of WebSockets."""
 
     def pause_writing(self) -> None:
         """Learn that more than the write budget is waiting for the peer."""

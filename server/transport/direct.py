@@ -19,8 +19,6 @@ _P = ParamSpec("_P")
 CLOSE_TIMEOUT_S = 10.0
 """How long the peer may take to read and to answer a close frame."""
 
-_PATH_SHOWN = 300
-"""Characters of the path that a refusal logs."""
 _EMPTY_PING = b"\x89\x00"
 
 
@@ -37,7 +35,6 @@ class UvicornTransport(FrameReader):
         "_is_lost",
         "_is_writing_paused",
         "_kept",
-        "_path",
         "_peers",
         "_sink",
         "is_reading_paused",
@@ -45,7 +42,7 @@ class UvicornTransport(FrameReader):
         "write",
     )
 
-    def __init__(self, tcp: asyncio.Transport, peers: set[object], path: str, max_size: int) -> None:
+    def __init__(self, tcp: asyncio.Transport, peers: set[object], max_size: int) -> None:
         super().__init__(tcp, max_size)
         self.is_serving = False
         """Whether ``serve`` was called."""
@@ -53,7 +50,6 @@ class UvicornTransport(FrameReader):
         """See ``Transport``."""
         self._peers = peers
         """All connections of the server, which waits for them when it stops."""
-        self._path = path[:_PATH_SHOWN]
         self._sink: Sink | None = None
         self._kept: deque[bytes | None] | None = None
         """Messages, None for a text. An empty deque takes 760 bytes: it is made when there is one to keep."""
@@ -166,7 +162,6 @@ class UvicornTransport(FrameReader):
         """
         assert self._parser is not None and self._parser.close_sent is not None
         close = self._parser.close_sent
-        _logger.warning("refused: %s", close.reason, extra={"path": self._path, "code": close.code})
         if answer:
             self._tcp.write(answer)
         self._wind_up()
@@ -174,6 +169,8 @@ class UvicornTransport(FrameReader):
             self._tcp.write_eof()
         else:
             self._tcp.close()
+        if self._sink is not None:
+            self._call(self._sink.malformed_received, close.code, close.reason)
 
     def pause_writing(self) -> None:
         """Tell the sink that the write budget is exceeded."""

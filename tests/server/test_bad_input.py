@@ -143,7 +143,7 @@ async def test_a_frame_above_the_limit_is_refused(start: Start, caplog: pytest.L
         if server.kind == "uvicorn":
             (line,) = warnings_of(caplog)
             assert line.getMessage() == "refused: message too large"
-            assert (vars(line)["path"], vars(line)["code"]) == ("/ws/d", CloseCode.TOO_LARGE)
+            assert (vars(line)["document"], vars(line)["code"]) == ("d", CloseCode.TOO_LARGE)
         await friend.append("two")
         await friend.acknowledge()
         async with server.peer("d") as third:

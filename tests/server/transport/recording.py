@@ -61,6 +61,9 @@ class RecordingSink:
     def text_received(self) -> None:
         self.events.append("text")
 
+    def malformed_received(self, code: int, reason: str) -> None:
+        self.events.append((code, reason))
+
     def pause_writing(self) -> None:
         self.events.append("pause")
 
