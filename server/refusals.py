@@ -23,7 +23,7 @@ logger = logging.getLogger("cowrite.refusals")
 HELD_MESSAGE_BYTES = 65_536
 """The largest message of a peer that is held: it is kept until it is whole, and then thrown away."""
 HELD_READ_BYTES, MESSAGE_BYTES = 262_144, 256
-"""What is read of such a peer, and what a message counts besides its bytes; beyond that nothing is."""
+"""What such a peer may send, and what a message counts besides its bytes; beyond that it is closed."""
 
 _TO_RETRY = (CloseCode.OVERLOADED, CloseCode.UNREADABLE)
 
@@ -125,10 +125,10 @@ class _Held:
         self._transport.close(self._code, self._code.phrase)
 
     def message_received(self, payload: bytes) -> None:
-        """Throw it away; after too much read nothing more, though who goes is not noticed then."""
+        """Throw it away; close where that becomes work. Not reading would hide that the peer has gone."""
         self._left_bytes -= len(payload) + MESSAGE_BYTES
         if self._left_bytes < 0:
-            self._transport.pause_reading()
+            self.close()
 
     def text_received(self) -> None:
         """Throw it away."""

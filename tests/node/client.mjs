@@ -31,6 +31,7 @@ const COMMANDS = {
   setAwareness: (client, { state }) => client.provider.awareness.setLocalState(state),
   awareness: client => Object.fromEntries(client.provider.awareness.getStates()),
   history: client => client.history,
+  warnings: client => client.warnings,
 
   acknowledged: client => client.acknowledged,
   acknowledge: (client, { timeoutMs }) => client.acknowledge(timeoutMs),
