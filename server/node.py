@@ -128,6 +128,7 @@ class Node:
                 if tasks.failure is not None:
                     raise tasks.failure
             finally:
+                node.refusals.tally.close(asyncio.get_running_loop().time())
                 node.rooms.close()
                 if node.cluster is not None:
                     node.cluster.close()

@@ -137,6 +137,18 @@ async def test_S11_pages_of_other_origins_get_no_document(
     assert not await server.documents()
 
 
+@pytest.mark.parametrize("is_trusted", [True, False])
+async def test_L2_a_proxy_in_front_says_where_the_page_is(start: Start, is_trusted: bool) -> None:
+    server = start(trusted_proxies=("127.0.0.1",) if is_trusted else ())
+    said = {"X-Forwarded-Host": "page.example", "X-Forwarded-Proto": "https"}
+    peer = server.peer("d", options={"origin": Origin("https://page.example"), "additional_headers": said})
+    await peer.connect()
+    if is_trusted:
+        await peer.synced()
+    else:
+        assert (await peer.closing())[0] == CloseCode.FORBIDDEN
+
+
 async def test_beyond_the_limit_connections_are_told_to_come_back(start: Start) -> None:
     server = start(max_connections=3)
     peers = [server.peer("d") for _ in range(3)]

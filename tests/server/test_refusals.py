@@ -1,11 +1,9 @@
 """Who is refused: what it hears, how long it is held, and what that costs the server."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 
-import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin
 
@@ -16,10 +14,9 @@ from server.admission import FOREIGN, FULL, NO_NAME
 from server.endpoint import UNREADABLE
 from server.patience import Holding
 from server.refusals import HELD_MESSAGE_BYTES, HELD_READ_BYTES, Refusals
-from server.tally import Tally
 from tests.server.faults import FaultyStore
 from tests.server.servers import RunningServer
-from tests.server.support import Peer, until, update_of, warnings_of
+from tests.server.support import Peer, until, update_of
 from tests.support.polling import poll
 
 Start = Callable[..., RunningServer]
@@ -205,62 +202,3 @@ async def test_L7_who_is_to_come_back_at_once_is_neither_held_nor_denied_anythin
     await peer.connect()
     assert await peer.closing() == (CloseCode.RESTART, CloseCode.RESTART.phrase)
     assert not peer.frames
-
-
-async def test_L9_a_hundred_refusals_are_one_line_that_says_what_to_do(
-    start: Start, caplog: pytest.LogCaptureFixture
-) -> None:
-    server = start(refusals=Refusals(Holding(first_s=0), Tally()))
-    for _ in range(100):
-        peer = foreign(server)
-        await peer.connect()
-        await peer.closing()
-    (line,) = warnings_of(caplog)
-    assert line.getMessage() == (
-        "refused: foreign origin https://page.example; "
-        "to let its pages in: --allow-origin https://page.example"
-    )
-    assert (line.levelno, vars(line)["code"], vars(line)["address"]) == (logging.WARNING, 4403, "127.0.0.1")
-    assert server.node.refusals.counts == {CloseCode.FORBIDDEN: 100}
-    allowed = start(allow_origin=("https://page.example",))
-    async with Peer(allowed.url("d"), FOREIGN_PAGE) as welcome:
-        assert welcome.is_synced
-
-
-async def test_L9_what_connected_peers_provoke_is_one_line_too(
-    start: Start, caplog: pytest.LogCaptureFixture
-) -> None:
-    server = start(refusals=Refusals(Holding(), Tally()))
-    for _ in range(20):
-        peer = server.peer("d")
-        await peer.connect()
-        await peer.synced()
-        await peer.ws.send(b"\x07 no such message")
-        await peer.closing()
-    (line,) = warnings_of(caplog)
-    assert (vars(line)["document"], vars(line)["code"]) == ("d", CloseCode.MALFORMED)
-    assert server.node.refusals.counts[CloseCode.MALFORMED] == 20
-
-
-async def test_L9_an_origin_cannot_write_into_the_log(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    server = start()
-    for origin in ("null", "no origin at all", "x" * 5_000):
-        peer = server.peer("d", options={"origin": Origin(origin)})
-        await peer.connect()
-        await peer.closing()
-    for line in warnings_of(caplog):
-        assert line.getMessage().isprintable()
-        assert len(line.getMessage()) < 250
-        assert "'*'" in line.getMessage()
-
-
-@pytest.mark.parametrize("is_trusted", [True, False])
-async def test_L2_a_proxy_in_front_says_where_the_page_is(start: Start, is_trusted: bool) -> None:
-    server = start(trusted_proxies=("127.0.0.1",) if is_trusted else ())
-    said = {"X-Forwarded-Host": "page.example", "X-Forwarded-Proto": "https"}
-    peer = server.peer("d", options={**FOREIGN_PAGE, "additional_headers": said})
-    await peer.connect()
-    if is_trusted:
-        await peer.synced()
-    else:
-        assert (await peer.closing())[0] == CloseCode.FORBIDDEN
