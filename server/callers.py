@@ -42,9 +42,8 @@ class Caller:
     def is_at(self, text: str) -> bool:
         """Whether ``text``, an origin as a browser sent it, is the server's own."""
         origin = Origin.read(text)
-        if origin is None or origin.scheme not in (
-            ("http", "https") if self.scheme is None else (self.scheme,)
-        ):
+        possible = ("http", "https") if self.scheme is None else (self.scheme,)
+        if origin is None or origin.scheme not in possible:
             return False
         return Origin.read(f"{origin.scheme}://{self.host}") == origin
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Tally"]
+__all__ = ["INTERVAL_S", "Tally"]
 
 INTERVAL_S = 60.0
 KINDS_LIMIT = 256

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from server.logs import Seldom
 from server.tally import KINDS_LIMIT, Tally
 
 logger = logging.getLogger("cowrite.test")
@@ -60,3 +61,16 @@ def test_L9_without_an_interval_every_event_is_logged(caplog: pytest.LogCaptureF
     for _ in range(3):
         tally.note("a", 1.0, logger, "refused", {})
     assert lines(caplog) == ["refused"] * 3
+
+
+def test_L9_a_warning_of_uvicorn_is_let_through_once_a_minute() -> None:
+    seldom = Seldom()
+    shown = []
+    for second in range(180):
+        record = logging.LogRecord("uvicorn.error", logging.WARNING, "", 0, "Invalid %s", ("request",), None)
+        record.created = 1_000.0 + second
+        if seldom.filter(record):
+            shown.append(record.getMessage())
+    assert shown == ["Invalid request", *["Invalid request (59 more before)"] * 2]
+    other = logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, "Invalid %s", ("request",), None)
+    assert seldom.filter(other)
