@@ -18,7 +18,7 @@ class _Formatter(logging.Formatter):
 
 
 class Seldom(logging.Filter):
-    """Lets a warning of uvicorn through once a minute, with how many were kept back: peers cause them (L9)."""
+    """Lets a warning of uvicorn through once a minute, with how many were kept back: peers cause it (L9)."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ Of the machine it asks only whether the data folder is one.
 """
 
 from collections.abc import Iterator
+from os.path import exists, isdir
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -54,8 +55,10 @@ def _about_places(settings: "Settings") -> Iterator[str]:
         # Without the URL, for it may hold a password.
         yield "--store: no such URL; write postgresql://user@host:port/database, the port a number"
     if settings.store == "sqlite":
-        path = next(path for path in (settings.data, *settings.data.parents) if path.exists())
-        if not path.is_dir():
+        # Unlike those of Path they take what may not be looked at for missing: opening it says more.
+        there = (path for path in (settings.data, *settings.data.parents) if exists(path))
+        path = next(there, None)
+        if path is not None and not isdir(path):
             yield f"--data: {path} is no folder; name one, or one that can be made"
     elif settings.synchronous != "FULL":
         yield "--synchronous: is for --store sqlite; other stores are as durable as they are set up to be"
@@ -85,6 +88,8 @@ def _is_host(host: str) -> bool:
 
 def _is_readable(url: str) -> bool:
     try:
-        return urlsplit(url).port != 0
+        parts = urlsplit(url)
+        # With several hosts it has several ports.
+        return "," in parts.netloc or parts.port != 0
     except ValueError:
         return False

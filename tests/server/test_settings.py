@@ -177,6 +177,13 @@ def test_a_password_is_in_no_sentence() -> None:
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql://h/d", "postgres:///d", "postgresql://h:1,i:2/d", "postgresql://[::1]:1"]
+)
+def test_urls_of_postgres(url: str) -> None:
+    assert read(["--store", url]).is_on_postgres
+
+
 def test_a_folder_that_is_not_there_yet_can_be_made(tmp_path: Path) -> None:
     assert read(["--data", str(tmp_path / "a" / "b")]).data == tmp_path / "a" / "b"
     (tmp_path / "file").touch()
