@@ -14,18 +14,19 @@ from server.api.presence import presence_routes
 from server.endpoint import DocumentEndpoint
 from server.node import Node
 from server.page import page_routes
+from server.refusals import Refusals
 from server.settings import Settings
 
 __all__ = ["create_app"]
 
 
-def create_app(settings: Settings | None = None) -> Starlette:
+def create_app(settings: Settings | None = None, refusals: Refusals | None = None) -> Starlette:
     """Build the application; its lifespan starts and stops the node."""
     chosen = Settings() if settings is None else settings
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with Node.run(chosen) as node:
+        async with Node.run(chosen, refusals) as node:
             app.state.node = node
             app.state.endpoint = DocumentEndpoint(node)
             yield

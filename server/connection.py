@@ -6,7 +6,6 @@ any ``PauseReason`` holds; what one frame brought beyond that is processed after
 
 import asyncio
 import itertools
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -21,13 +20,12 @@ from crdt.session import Session
 from crdt.state_vector import StateVector
 from server.health import Health
 from server.member import PauseReason
+from server.owner import Host
 from server.room import Room
 from server.slices import SLICE_S
 from server.transport import Frame, Transport, frame_of
 
 __all__ = ["Connection"]
-
-logger = logging.getLogger("cowrite.connection")
 
 TURN_BYTES, MESSAGE_BYTES = 65_536, 300
 """What is taken before others have their turn, and what a message costs beyond its bytes: 5 to 10 ms."""
@@ -36,12 +34,11 @@ TOO_LARGE_TO_TAKE = f"{CloseCode.TOO_LARGE}: too large for one message, edits ar
 """What is said before the connection closes."""
 
 _numbers = itertools.count(1)
-_OnLeft = Callable[["Connection"], None]
 _NO_REASONS: frozenset[PauseReason] = frozenset()  # shared, for an empty one takes 216 bytes
 
 
 class Connection:
-    """A member of a room, and the sink of its transport; ``on_left`` hears when it has left the room."""
+    """A member of a room, and the sink of its transport; ``host`` hears when it has left the room."""
 
     def __init__(
         self,
@@ -50,7 +47,7 @@ class Connection:
         dialect: Dialect,
         health: Health,
         limits: Limits,
-        on_left: _OnLeft,
+        host: Host,
     ) -> None:
         self.number = next(_numbers)
         """Names the connection in the log and in the presence table; never used twice."""
@@ -59,7 +56,7 @@ class Connection:
         self.transport = transport
         self._dialect = dialect
         self._health = health
-        self._on_left = on_left
+        self._host = host
         self._loop = asyncio.get_running_loop()
         self._pauses = _NO_REASONS
         self._backlog: deque[Message] | None = None  # an empty one takes 760 bytes
@@ -95,10 +92,11 @@ class Connection:
         """Refuse a text frame: the protocol is binary."""
         self._log_and_close(CloseCode.TEXT_FRAME, "text frame")
 
-    def malformed_received(self, code: int, _reason: str) -> None:
+    def malformed_received(self, code: int, reason: str) -> None:
         """Say in words that a message was too large: clients do not show a code, and stop at this one."""
         if code == CloseCode.TOO_LARGE:
             self.transport.write(frame_of(self._dialect.encode(PermissionDenied(TOO_LARGE_TO_TAKE))))
+        self._host.refused(self, code, reason)
 
     def pause_writing(self) -> None:
         """Fall behind: the write budget is exceeded (R6)."""
@@ -142,7 +140,7 @@ class Connection:
             self._backlog = None
             self._ingesting = None
             self.room.leave(self, clean=clean)
-            self._on_left(self)
+            self._host.forget(self)
 
     def _process_backlog(self) -> None:
         while self._backlog and not self._pauses and self._is_open:
@@ -243,8 +241,7 @@ class Connection:
 
     def _log_and_close(self, code: CloseCode, reason: str) -> None:
         if self._is_open:
-            fields = {"document": self.room.name, "connection": self.number, "code": int(code)}
-            logger.warning("refused: %s", reason, extra=fields)
+            self._host.refused(self, code, reason)
             self.close(code)
 
     def tick(self, now: float) -> None:

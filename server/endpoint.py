@@ -1,23 +1,22 @@
-"""The WebSocket endpoint: who may connect to which document, then a connection in a room.
+"""The WebSocket endpoint: a request that is admitted becomes a connection in a room, others are turned away.
 
 A refusal is a close code, never an HTTP status: a browser cannot see why an upgrade failed, and stock
-clients would try for ever (references/protocol.md, C2).
+clients would try for ever (references/protocol.md, C2, L3).
 """
 
 import asyncio
-import logging
-from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from crdt.errors import CloseCode, CowriteError
+from crdt.errors import CloseCode
 from crdt.limits import Limits
+from server.admission import Admission
 from server.bus import BusUnavailable
+from server.callers import Caller
 from server.connection import Connection
 from server.health import Health
-from server.names import BadName, document_name
 from server.node import Node
+from server.refusals import HELD_MESSAGE_BYTES, Refused
 from server.room import Room
 from server.storage import DocumentUnreadable, StoreUnavailable
 from server.transport import Transport
@@ -25,18 +24,10 @@ from server.transport.asgi import open_transport
 
 __all__ = ["DocumentEndpoint"]
 
-logger = logging.getLogger("cowrite.endpoint")
-
 PATH_SHOWN = 300
 """Characters of a refused path that are logged."""
 
-
-class Refused(CowriteError):
-    """The connection gets no room; the text is for the log."""
-
-    def __init__(self, code: CloseCode, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
+UNREADABLE = "The document cannot be loaded now."
 
 
 class DocumentEndpoint:
@@ -45,10 +36,9 @@ class DocumentEndpoint:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._limits = Limits.of(node.settings.max_message_bytes)
+        self._admission = Admission(node.settings)
         self._coming = 0
         """WebSockets that wait for their document."""
-        self._on_left = node.forget
-        """One for all: a bound method is 80 bytes."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one WebSocket: until it ends, or until it lives on without the server's call."""
@@ -56,42 +46,37 @@ class DocumentEndpoint:
         # A client that offers subprotocols fails the handshake unless one is chosen.
         offered = scope["subprotocols"]
         await send({"type": "websocket.accept", "subprotocol": offered[0] if offered else None})
-        try:
-            room = await self._acquire(self._admit(scope))
-        except Refused as refused:
-            fields = {"path": scope["path"][:PATH_SHOWN], "code": int(refused.code)}
-            logger.warning("refused: %s", refused, extra=fields)
-            await send({"type": "websocket.close", "code": refused.code, "reason": refused.code.phrase})
-            return
+        caller = self._admission.caller_of(scope)
         budget_bytes = self._node.settings.write_budget_bytes
-        transport = open_transport(scope, receive, send, budget_bytes, self._node.receive_budget)
-        await self._serve(room, transport)
-
-    def _admit(self, scope: Scope) -> str:
-        headers = Headers(scope=scope)
-        if not _is_allowed(headers, self._node.settings.allow_origin):
-            raise Refused(CloseCode.FORBIDDEN, f"foreign origin {headers['origin'][:100]!r}")
-        if self._node.is_draining:
-            raise Refused(CloseCode.RESTART, "stopping")
-        if self._coming + len(self._node.connections) >= self._node.settings.max_connections:
-            raise Refused(CloseCode.OVERLOADED, "too many connections")
         try:
-            return document_name(scope["path_params"]["document"])
-        except BadName as error:
-            raise Refused(CloseCode.MALFORMED, str(error)) from error
+            room = await self._acquire(self._admit(scope, caller))
+        except Refused as refused:
+            reason = str(refused)
+            fields = {"path": scope["path"][:PATH_SHOWN], "address": caller.address}
+            self._node.refusals.log((caller.address, reason), refused.code, reason, fields)
+            transport = open_transport(
+                scope, receive, send, budget_bytes, self._node.receive_budget, HELD_MESSAGE_BYTES
+            )
+            await self._node.refusals.turn_away(transport, self._node.dialect, refused, caller.address)
+            return
+        await self._serve(room, open_transport(scope, receive, send, budget_bytes, self._node.receive_budget))
+
+    def _admit(self, scope: Scope, caller: Caller) -> str:
+        connections = self._coming + len(self._node.connections)
+        return self._admission.admit(scope, caller, connections, is_draining=self._node.is_draining)
 
     async def _acquire(self, name: str) -> Room:
         self._coming += 1
         try:
             return await self._node.rooms.acquire(name)
         except (StoreUnavailable, DocumentUnreadable, BusUnavailable) as error:
-            raise Refused(CloseCode.UNREADABLE, str(error)) from error
+            raise Refused(CloseCode.UNREADABLE, UNREADABLE, f"cannot load: {error}") from error
         finally:
             self._coming -= 1
 
     async def _serve(self, room: Room, transport: Transport) -> None:
         health = Health(asyncio.get_running_loop().time(), self._node.settings.slow_client_s)
-        connection = Connection(transport, room, self._node.dialect, health, self._limits, self._on_left)
+        connection = Connection(transport, room, self._node.dialect, health, self._limits, self._node)
         self._node.connections.add(connection)
         try:
             room.join(connection)
@@ -99,14 +84,3 @@ class DocumentEndpoint:
         except BaseException:
             connection.leave(clean=False)
             raise
-
-
-def _is_allowed(headers: Headers, allowed: tuple[str, ...]) -> bool:
-    """S11: any page in a browser can reach a server on 127.0.0.1; programs send no Origin."""
-    origin = headers.get("origin")
-    if origin is None or "*" in allowed or origin in allowed:
-        return True
-    try:
-        return bool(origin != "null" and urlsplit(origin).netloc == headers.get("host"))
-    except ValueError:
-        return False

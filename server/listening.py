@@ -45,6 +45,8 @@ def _configuration(settings: Settings, app: Starlette) -> uvicorn.Config:
         timeout_graceful_shutdown=GRACEFUL_S,
         log_config=None,
         access_log=False,
+        # Whom to believe is a setting of ours; uvicorn believes everybody on this machine.
+        proxy_headers=False,
     )
 
 

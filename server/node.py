@@ -17,6 +17,7 @@ from server.connection import Connection
 from server.health import LOOK_S
 from server.journal import Acknowledge, Journal
 from server.memory import give_large_blocks_back
+from server.refusals import Refusals
 from server.rooms import Rooms
 from server.settings import Settings
 from server.storage import Store
@@ -84,8 +85,16 @@ async def open_bus(settings: Settings, *, takes_lease: bool) -> AsyncIterator[Bu
 class Node:
     """Everything that one process holds; use ``Node.run``."""
 
-    def __init__(self, settings: Settings, store: Store, bus: Bus | None, tasks: StoppingTasks) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        bus: Bus | None,
+        tasks: StoppingTasks,
+        refusals: Refusals | None = None,
+    ) -> None:
         self.settings = settings
+        self.refusals = refusals or Refusals()
         self.dialect = YWebsocket()
         self.receive_budget = ReceiveBudget(settings.receive_budget_bytes)
         self.connections: set[Connection] = set()
@@ -106,14 +115,14 @@ class Node:
 
     @classmethod
     @asynccontextmanager
-    async def run(cls, settings: Settings) -> AsyncIterator["Node"]:
+    async def run(cls, settings: Settings, refusals: Refusals | None = None) -> AsyncIterator["Node"]:
         """Start everything; at the end make everything durable, within ``DRAIN_LIMIT_S``, and stop."""
         give_large_blocks_back()
         async with AsyncExitStack() as stack:
             bus = await stack.enter_async_context(open_bus(settings, takes_lease=True))
             store = await stack.enter_async_context(open_store(settings))
             tasks = StoppingTasks(await stack.enter_async_context(asyncio.TaskGroup()))
-            node = cls(settings, store, bus, tasks)
+            node = cls(settings, store, bus, tasks, refusals)
             workers = [tasks.create_task(work) for work in node._works()]
             try:
                 yield node
@@ -121,6 +130,7 @@ class Node:
                 if tasks.failure is not None:
                     raise tasks.failure
             finally:
+                node.refusals.tally.close(asyncio.get_running_loop().time())
                 node.rooms.close()
                 if node.cluster is not None:
                     node.cluster.close()
@@ -133,6 +143,12 @@ class Node:
         self.connections.discard(connection)
         self.rooms.release(connection.room)
         self._somebody_left.set()
+
+    def refused(self, connection: Connection, code: int, reason: str) -> None:
+        """Log why a connection is closed: a line an interval for each document and code."""
+        document = connection.room.name
+        fields = {"document": document, "connection": connection.number}
+        self.refusals.log(document, code, reason, fields)
 
     async def presence_of(self, document: str) -> Mapping[int, tuple[int, bytes]]:
         """Return who is on a document, on any node: clock and state by client; raises ``BusUnavailable``."""
@@ -171,6 +187,7 @@ class Node:
     def begin_to_stop(self) -> None:
         """Let nobody in, and begin no fold; to be called before the clients are told. Idempotent."""
         self.is_draining = True
+        self.refusals.close()
         self.compactor.finish()
 
     async def _drain(self) -> None:
@@ -192,6 +209,7 @@ class Node:
             for part in range(PARTS):
                 await asyncio.sleep(TICK_S)
                 now = asyncio.get_running_loop().time()
+                self.refusals.tally.look(now)
                 # By number: a place in a set moves as others come and go, and the look could be missed.
                 for connection in [each for each in self.connections if each.number % PARTS == part]:
                     connection.tick(now)

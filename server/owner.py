@@ -1,11 +1,12 @@
-"""Who keeps the rooms of a node, as far as a room knows it."""
+"""Who keeps the rooms and the connections of a node, as far as they know it."""
 
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from server.connection import Connection
     from server.room import Room
 
-__all__ = ["Owner"]
+__all__ = ["Host", "Owner"]
 
 
 class Owner(Protocol):
@@ -22,3 +23,13 @@ class Owner(Protocol):
 
     def presence_changed(self, room: "Room") -> None:
         """Learn that ``room.presence`` has something for the other nodes."""
+
+
+class Host(Protocol):
+    """Who keeps the connections of this node."""
+
+    def forget(self, connection: "Connection") -> None:
+        """Learn that a connection has left its room."""
+
+    def refused(self, connection: "Connection", code: int, reason: str) -> None:
+        """Learn that a connection is closed for what its peer did or did not do, with why, for the log."""

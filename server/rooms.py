@@ -111,8 +111,8 @@ class Rooms:
         try:
             room = await self._load(slot)
         except Exception as error:
-            is_known = isinstance(error, (StoreUnavailable, DocumentUnreadable, BusUnavailable))
-            logger.error("cannot load: %s", error, extra={"document": slot.name}, exc_info=not is_known)
+            if not isinstance(error, (StoreUnavailable, DocumentUnreadable, BusUnavailable)):
+                logger.error("cannot load: %s", error, extra={"document": slot.name}, exc_info=True)
             del self._slots[slot.name]
             slot.room.set_exception(error)
             # Read once, so that it is no surprise if everybody who waited has gone.

@@ -9,6 +9,7 @@ from server.app import create_app
 from server.listening import Server, run
 from server.node import open_bus, open_store
 from server.settings import Settings
+from server.settings_checks import doubts
 from server.workers.supervisor import Supervisor
 
 __all__ = ["serve"]
@@ -20,6 +21,8 @@ def serve(settings: Settings) -> int:
     """Serve until a signal; return 0 when everything accepted is durable, 1 otherwise."""
     if not _is_loopback(settings.host):
         logger.warning("listening on %s: anybody who reaches it can read and edit everything", settings.host)
+    for doubt in doubts(settings):
+        logger.warning(doubt)
     # Fails in one sentence, where uvicorn would print a traceback.
     asyncio.run(_try_parts(settings))
     return _serve_alone(settings) if settings.workers == 1 else _serve_with_workers(settings)

@@ -8,7 +8,9 @@ from typing import Any, Literal, TypeVar
 
 from crdt.errors import CowriteError
 from crdt.limits import MESSAGE_BYTES, MESSAGE_MAX_BYTES, MESSAGE_MIN_BYTES
-from server.bus.redis_url import RedisUrl
+from server.callers import BadNetwork, parse_networks
+from server.origins import BadOrigin, parse_origins
+from server.settings_checks import objections
 
 __all__ = ["Settings", "SettingsError", "add_options", "read_settings"]
 
@@ -19,8 +21,13 @@ class SettingsError(CowriteError):
     """A setting that cannot work, in a sentence for the operator."""
 
 
-def _origins(text: str) -> tuple[str, ...]:
-    return tuple(origin.strip().rstrip("/") for origin in text.split(",") if origin.strip())
+DAY_S = 86_400.0
+
+
+def _data(text: str) -> Path:
+    if not text:
+        raise ValueError(text)
+    return Path(text)
 
 
 def _truth(text: str) -> bool:
@@ -30,22 +37,15 @@ def _truth(text: str) -> bool:
     return values[text.lower()]
 
 
-def _check_redis(url: str) -> None:
-    try:
-        RedisUrl.parse(url)
-    except ValueError as error:
-        raise SettingsError(f"--redis: {error}") from None
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise ValueError(text)
-    return value
-
-
-def _option(default: T, help_text: str, parse: Callable[[str], object], *choices: str) -> T:
-    value: T = field(default=default, metadata={"help": help_text, "parse": parse, "choices": choices})
+def _option(
+    default: T,
+    help_text: str,
+    parse: Callable[[str], object],
+    *choices: str,
+    within: tuple[float, float] | None = None,
+) -> T:
+    metadata = {"help": help_text, "parse": parse, "choices": choices, "within": within}
+    value: T = field(default=default, metadata=metadata)
     return value
 
 
@@ -54,8 +54,8 @@ class Settings:
     """One value for each option; sizes in bytes, times in seconds."""
 
     host: str = _option("127.0.0.1", "address to listen on", str)
-    port: int = _option(8000, "port to listen on", int)
-    data: Path = _option(Path("data"), "folder that holds the documents; one server at a time", Path)
+    port: int = _option(8000, "port to listen on; 0 for any free one", int, within=(0, 65_535))
+    data: Path = _option(Path("data"), "folder that holds the documents; one server at a time", _data)
     redis: str | None = _option(None, "bus between several nodes: redis://... or a cluster's node", str)
     store: str = _option(
         "",
@@ -74,27 +74,51 @@ class Settings:
         "FULL", "FULL survives a power cut, NORMAL only a killed process", str, "FULL", "NORMAL"
     )
     allow_origin: tuple[str, ...] = _option(
-        (), "origins besides the server's own whose pages may connect; comma-separated, * for all", _origins
+        (),
+        "origins besides the server's own whose pages may connect; comma-separated, https://*.example.org "
+        "for all below a name, * for all",
+        parse_origins,
     )
-    workers: int = _option(1, "processes that share the port", int)
+    trusted_proxies: tuple[str, ...] = _option(
+        (),
+        "addresses and networks of proxies whose X-Forwarded-For, -Host and -Proto count; comma-separated",
+        parse_networks,
+    )
+    workers: int = _option(1, "processes that share the port", int, within=(1, 128))
     max_message_bytes: int = _option(
-        MESSAGE_BYTES, "the largest message taken from a client; a document has at most half of it", int
+        MESSAGE_BYTES,
+        "the largest message taken from a client; a document has at most half of it",
+        int,
+        within=(MESSAGE_MIN_BYTES, MESSAGE_MAX_BYTES),
     )
     receive_budget_bytes: int = _option(
-        0, "memory for large messages under way from all clients (0: twice the largest message)", int
+        0,
+        "memory for large messages under way from all clients (0: twice the largest message)",
+        int,
+        within=(0, 2**40),
     )
-    max_connections: int = _option(20_000, "connections served at once; more are closed with 1013", int)
+    max_connections: int = _option(
+        20_000, "connections served at once; more are closed with 1013", int, within=(1, 10**6)
+    )
     write_budget_bytes: int = _option(
-        2**20, "what may wait for one client before it is skipped until it has caught up", int
+        2**20,
+        "what may wait for one client before it is skipped until it has caught up",
+        int,
+        within=(2**16, 2**30),
     )
     slow_client_s: float = _option(
-        30.0, "a client that takes nothing for so long is closed with 1013", _seconds
+        30.0, "a client that takes nothing for so long is closed with 1013", float, within=(0.1, DAY_S)
     )
     log_budget_bytes: int = _option(
-        64 * 2**20, "accepted but not yet durable; beyond it clients that write are not read", int
+        64 * 2**20,
+        "accepted but not yet durable; beyond it clients that write are not read",
+        int,
+        within=(2**16, 2**40),
     )
-    grace_s: float = _option(10.0, "how long a document stays in memory after the last client left", _seconds)
-    sweep_s: float = _option(60.0, "how often what nobody folded is looked for", _seconds)
+    grace_s: float = _option(
+        10.0, "how long a document stays in memory after the last client left", float, within=(0, DAY_S)
+    )
+    sweep_s: float = _option(60.0, "how often what nobody folded is looked for", float, within=(0.01, DAY_S))
     log_level: str = _option(
         "info", "debug, info, warning or error", str, "debug", "info", "warning", "error"
     )
@@ -102,35 +126,15 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.store:
             object.__setattr__(self, "store", "sqlite" if self.redis is None else "redis")
-        if self.store not in ("sqlite", "memory", "redis") and not self.is_on_postgres:
-            raise SettingsError("--store: must be sqlite, memory, redis or postgresql://...")
-        if self.redis is not None:
-            _check_redis(self.redis)
-        if self.workers < 1:
-            raise SettingsError("--workers: at least 1")
-        if self.redis is None and self.workers > 1:
-            raise SettingsError(
-                "--workers: several processes need --redis, for an edit that reaches one process must reach "
-                "the clients of the others"
-            )
-        if self.redis is None and (self.store == "redis" or self.acknowledge == "streamed"):
-            raise SettingsError("--store redis and --acknowledge streamed need --redis")
-        if self.redis is not None and self.store in ("sqlite", "memory"):
-            raise SettingsError(
-                f"--store {self.store}: belongs to one node; with --redis use postgresql:// or redis"
-            )
-        if not 0 <= self.port < 65_536:
-            raise SettingsError("--port: must be from 0 to 65535")
-        if not MESSAGE_MIN_BYTES <= self.max_message_bytes <= MESSAGE_MAX_BYTES:
-            raise SettingsError(f"--max-message-bytes: from {MESSAGE_MIN_BYTES} to {MESSAGE_MAX_BYTES}")
         if not self.receive_budget_bytes:
             object.__setattr__(self, "receive_budget_bytes", 2 * self.max_message_bytes)
-        if self.receive_budget_bytes < self.max_message_bytes:
-            raise SettingsError("--receive-budget-bytes: at least --max-message-bytes")
-        if self.max_connections < 1:
-            raise SettingsError("--max-connections: at least 1")
-        if min(self.write_budget_bytes, self.log_budget_bytes) < 2**16:
-            raise SettingsError("--write-budget-bytes, --log-budget-bytes: at least 65536")
+        for option in fields(self):
+            within = option.metadata["within"]
+            # Not a number is within nothing.
+            if within is not None and not within[0] <= getattr(self, option.name) <= within[1]:
+                raise SettingsError(f"{_flag(option)}: must be from {within[0]:.15g} to {within[1]:.15g}")
+        for objection in objections(self):
+            raise SettingsError(objection)
 
     @property
     def is_on_postgres(self) -> bool:
@@ -180,6 +184,8 @@ def _parse(option: "Field[object]", text: str, source: str) -> object:
         raise SettingsError(f"{source}: must be one of {', '.join(choices)}")
     try:
         return option.metadata["parse"](text)
+    except (BadNetwork, BadOrigin) as error:
+        raise SettingsError(f"{source}: {error}") from None
     except ValueError as error:
         raise SettingsError(f"{source}: cannot read {text!r}") from error
 

@@ -23,13 +23,22 @@ _EXCESS_LIMIT_BYTES = 64 * 2**20
 
 
 def open_transport(
-    scope: Scope, receive: Receive, send: Send, write_budget_bytes: int, receive_budget: ReceiveBudget
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    write_budget_bytes: int,
+    receive_budget: ReceiveBudget,
+    largest_bytes: int | None = None,
 ) -> Transport:
-    """Give the best way the server offers to a WebSocket that was accepted; once per connection."""
+    """Give the best way the server offers to a WebSocket that was accepted; once per connection.
+
+    ``largest_bytes`` is the largest message taken, where it is less than the server's own limit and the
+    server lets us say so.
+    """
     direct = scope.get("extensions", {}).get(DIRECT)
     if direct is None:
         return AsgiTransport(receive, send, write_budget_bytes)
-    transport: Transport = direct["open"](write_budget_bytes, receive_budget)
+    transport: Transport = direct["open"](write_budget_bytes, receive_budget, largest_bytes)
     return transport
 
 

@@ -20,8 +20,6 @@ _P = ParamSpec("_P")
 CLOSE_TIMEOUT_S = 10.0
 """How long the peer may take to read and to answer a close frame."""
 
-_PATH_SHOWN = 300
-"""Characters of the path that a refusal logs."""
 _EMPTY_PING = b"\x89\x00"
 
 
@@ -38,20 +36,18 @@ class UvicornTransport(BudgetedReader):
         "_is_lost",
         "_is_writing_paused",
         "_kept",
-        "_path",
         "_peers",
         "_sink",
         "is_serving",
         "write",
     )
 
-    def __init__(self, tcp: asyncio.Transport, peers: set[object], path: str, max_size: int) -> None:
+    def __init__(self, tcp: asyncio.Transport, peers: set[object], max_size: int) -> None:
         super().__init__(tcp, max_size)
         self.is_serving = False
         """Whether ``serve`` was called."""
         self._peers = peers
         """All connections of the server, which waits for them when it stops."""
-        self._path = path[:_PATH_SHOWN]
         self._sink: Sink | None = None
         self._kept: deque[bytes | None] | None = None
         """Messages, None for a text. An empty deque takes 760 bytes: it is made when there is one to keep."""
@@ -150,7 +146,6 @@ class UvicornTransport(BudgetedReader):
         """
         assert self._parser is not None
         code, reason = self._parser.refusal
-        _logger.warning("refused: %s", reason, extra={"path": self._path, "code": code})
         self.uncount()
         if self._sink is not None:
             self._call(self._sink.malformed_received, code, reason)
@@ -181,7 +176,8 @@ class UvicornTransport(BudgetedReader):
     def give_up(self) -> None:
         """See ``Receiver``."""
         code = CloseCode.OVERLOADED
-        _logger.warning("refused: too much is under way", extra={"path": self._path, "code": int(code)})
+        if self._sink is not None:
+            self._call(self._sink.malformed_received, int(code), "too much is under way")
         self.close(code, code.phrase)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -48,10 +48,11 @@ class CowriteProtocol(asyncio.Protocol):
     """One opening handshake (``ws=CowriteProtocol``), and the call of the app that answers it.
 
     ``scope["extensions"][DIRECT]["open"](write_budget_bytes, receive_budget)`` gives the
-    ``UvicornTransport`` of an accepted connection, which lives on when the app returns. That is the only way
-    to go on: to ``receive`` messages and to ``send`` them raises ``RuntimeError``. uvicorn's own protocol
-    reads each request twice and makes a parser, a queue and an event for it, which was 150 µs of the 400 that
-    a joiner cost.
+    ``UvicornTransport`` of an accepted connection, which lives on when the app returns; with
+    ``largest_bytes`` besides, one that takes no larger messages. That is the only way to go on: to
+    ``receive`` messages and to ``send`` them raises ``RuntimeError``. uvicorn's own protocol reads each
+    request twice and makes a parser, a queue and an event for it, which was 150 µs of the 400 that a joiner
+    cost.
 
     ``pass_on`` may give the connection to another process, with the path and the whole of the request, before
     anything is answered; it returns whether it did.
@@ -113,7 +114,6 @@ class CowriteProtocol(asyncio.Protocol):
             self._end(_FAILED)
 
     def _scope_of(self, opening: Opening) -> Scope:
-        self._path = self._config.root_path + unquote(opening.path.decode("ascii"))
         return {
             "type": "websocket",
             "asgi": {"version": self._config.asgi_version, "spec_version": "2.4"},
@@ -121,7 +121,7 @@ class CowriteProtocol(asyncio.Protocol):
             "scheme": "wss" if is_ssl(self._tcp) else "ws",
             "client": get_remote_addr(self._tcp),
             "root_path": self._config.root_path,
-            "path": self._path,
+            "path": self._config.root_path + unquote(opening.path.decode("ascii")),
             "raw_path": self._config.root_path.encode("ascii") + opening.path,
             "query_string": opening.query,
             "headers": opening.headers,
@@ -175,14 +175,17 @@ class CowriteProtocol(asyncio.Protocol):
         self._tcp.pause_reading()
         self._phase = _Phase.ACCEPTED
 
-    def _open(self, write_budget_bytes: int, receive_budget: ReceiveBudget) -> UvicornTransport:
+    def _open(
+        self, write_budget_bytes: int, receive_budget: ReceiveBudget, largest_bytes: int | None = None
+    ) -> UvicornTransport:
         """Give the direct way to this connection; once, after ``websocket.accept``."""
-        direct = self._hand_over()
+        direct = self._hand_over(largest_bytes)
         direct.limit(write_budget_bytes, receive_budget)
         return direct
 
-    def _hand_over(self) -> UvicornTransport:
-        direct = self._direct = UvicornTransport(self._tcp, self._peers, self._path, self._config.ws_max_size)
+    def _hand_over(self, largest_bytes: int | None = None) -> UvicornTransport:
+        limit_bytes = min(self._config.ws_max_size, largest_bytes or self._config.ws_max_size)
+        direct = self._direct = UvicornTransport(self._tcp, self._peers, limit_bytes)
         if self._phase is _Phase.OVER:
             direct.connection_lost(None)
         else:

@@ -47,6 +47,7 @@ const COMMANDS = {
   awarenessClock: (client, { of }) => client.provider.awareness.meta.get(of)?.clock,
   awareness: client => Object.fromEntries(client.provider.awareness.getStates()),
   history: client => client.history,
+  warnings: client => client.warnings,
 
   acknowledged: client => client.acknowledged,
   acknowledge: (client, { timeoutMs }) => client.acknowledge(timeoutMs),

@@ -22,9 +22,23 @@ const MESSAGE_ACKNOWLEDGE = 102
 const EDITS_PER_TURN = 100
 const UNSENT_LIMIT_BYTES = 1_000_000
 
+/** What the providers have printed as warnings. */
+const warnings = []
+console.warn = (...words) => { warnings.push(words.join(' ')) }
+
+/** The WebSocket of a page from `origin`: in Node the provider cannot name it. */
+const socketOf = origin => class extends WebSocket {
+  constructor (url, protocols) {
+    super(url, protocols, { origin })
+  }
+}
+
 export class StockClient {
-  /** Opens `document` under `url`, e.g. ws://127.0.0.1:8000/ws; connects at once unless told not to. */
-  constructor ({ version, url, document, clientId, connect = true }) {
+  /**
+   * Opens `document` under `url`, e.g. ws://127.0.0.1:8000/ws; connects at once unless told not to. With
+   * `origin`, as a page from there.
+   */
+  constructor ({ version, url, document, clientId, origin, connect = true }) {
     this.doc = new Y.Doc()
     if (clientId !== undefined) this.doc.clientID = clientId
     this.text = this.doc.getText('text')
@@ -38,7 +52,7 @@ export class StockClient {
     this.answered = 0
     this.waiters = new Set()
     this.provider = new PROVIDERS[version](url, document, this.doc, {
-      connect: false, disableBc: true, WebSocketPolyfill: WebSocket
+      connect: false, disableBc: true, WebSocketPolyfill: origin === undefined ? WebSocket : socketOf(origin)
     })
     this.#watch()
     if (connect) this.provider.connect()
@@ -57,6 +71,11 @@ export class StockClient {
   /** Has the provider connect to another server from its next connection on, as a load balancer does. */
   move (url) {
     this.provider.serverUrl = url
+  }
+
+  /** What the provider has printed as warnings. */
+  get warnings () {
+    return warnings.filter(warning => warning.includes(this.provider.url))
   }
 
   destroy () {

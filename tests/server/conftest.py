@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from server.refusals import Refusals
 from server.storage import Store
 from tests.server.servers import KINDS, RunningServer, running_server
 
@@ -24,8 +25,11 @@ async def start(kind: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sta
     servers: list[RunningServer] = []
     with ExitStack() as stack:
 
-        def start(store: Store | None = None, **settings: object) -> RunningServer:
-            servers.append(stack.enter_context(running_server(kind, monkeypatch, store, settings)))
+        def start(
+            store: Store | None = None, refusals: Refusals | None = None, **settings: object
+        ) -> RunningServer:
+            run = running_server(kind, monkeypatch, store, settings, refusals)
+            servers.append(stack.enter_context(run))
             return servers[-1]
 
         yield start

@@ -4,6 +4,7 @@ For what has to happen in one exact order, which real sockets do not give.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ from server.transport import Frame, payloads_of
 __all__ = ["Parts", "Wire", "running_parts"]
 
 DIALECT = YWebsocket()
+
+logger = logging.getLogger("cowrite.refusals")
 BUDGET_BYTES = 2**16
 
 
@@ -117,6 +120,17 @@ class Wire:
         return str(doc.get("t", type=Text))
 
 
+class _Nobody:
+    """A ``Host`` that has nothing to do: the test calls ``Parts.leave``."""
+
+    def forget(self, connection: Connection) -> None:
+        """Do nothing."""
+
+    def refused(self, connection: Connection, code: int, reason: str) -> None:
+        """Log it, as a node does."""
+        logger.warning("refused: %s", reason, extra={"document": connection.room.name, "code": code})
+
+
 @dataclass
 class Parts:
     """One node's registry with a store."""
@@ -136,7 +150,7 @@ class Parts:
         """Connect to a room that was acquired."""
         wire = Wire()
         health = Health(asyncio.get_running_loop().time(), slow_s)
-        wire.connection = Connection(wire, room, DIALECT, health, Limits.of(), lambda _: None)
+        wire.connection = Connection(wire, room, DIALECT, health, Limits.of(), _Nobody())
         self.members.append((wire.connection, room))
         self.wires[wire.connection] = wire
         room.join(wire.connection)

@@ -19,9 +19,12 @@ from starlette.applications import Starlette
 
 from server.app import create_app
 from server.node import Node
+from server.patience import Holding
+from server.refusals import Refusals
 from server.settings import Settings
 from server.storage import Store
 from server.storage.memory import MemoryStore
+from server.tally import Tally
 from server.transport.http import BoundedHttp
 from server.transport.uvicorn import CowriteProtocol
 from tests.server.support import Peer, until
@@ -98,8 +101,12 @@ def running_server(
     monkeypatch: pytest.MonkeyPatch,
     store: Store | None = None,
     settings: Mapping[str, Any] | None = None,
+    refusals: Refusals | None = None,
 ) -> Iterator[RunningServer]:
-    """Run the application on a free port until the context ends; a fresh store in memory unless given."""
+    """Run the application on a free port until the context ends; a fresh store in memory unless given.
+
+    Unless ``refusals`` say otherwise, nobody who is refused is held, and every refusal is logged.
+    """
     chosen: Store = MemoryStore() if store is None else store
 
     @asynccontextmanager
@@ -108,7 +115,7 @@ def running_server(
 
     monkeypatch.setattr("server.node.open_store", open_store)
     options = Settings(store="memory", **{"grace_s": 0.05, **(settings or {})})
-    app = create_app(options)
+    app = create_app(options, refusals or Refusals(Holding(first_s=0), Tally(interval_s=0)))
     thread = _ServerThread(kind, app, options.max_message_bytes)
     try:
         thread.start()
@@ -179,6 +186,7 @@ async def _on_uvicorn(app: Starlette, sock: socket.socket, limit_bytes: int) -> 
         timeout_graceful_shutdown=10,
         log_config=None,
         access_log=False,
+        proxy_headers=False,
     )
     config.load()
     server = uvicorn.Server(config)

@@ -156,7 +156,7 @@ async def test_L4_a_frame_above_the_limit_is_refused(start: Start, caplog: pytes
             (line,) = warnings_of(caplog)
             sizes = f"frame with {LIMIT_BYTES + 1} bytes exceeds limit of {LIMIT_BYTES} bytes"
             assert line.getMessage() == f"refused: message too large, {sizes}"
-            assert (vars(line)["path"], vars(line)["code"]) == ("/ws/d", CloseCode.TOO_LARGE)
+            assert (vars(line)["document"], vars(line)["code"]) == ("d", CloseCode.TOO_LARGE)
         await friend.append("two")
         await friend.acknowledge()
         async with server.peer("d") as third:

@@ -110,11 +110,11 @@ def test_a_port_in_use_ends_with_1_and_one_line_that_says_so(tmp_path: Path) -> 
     assert "serving on" not in ended.stderr
 
 
-def test_a_folder_that_cannot_be_used_ends_with_1_and_one_line(tmp_path: Path) -> None:
+def test_a_file_as_the_folder_ends_with_2_and_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     ended = cowrite("serve", "--port", "0", "--data", str(tmp_path / "file"))
-    assert ended.returncode == 1
-    assert re.fullmatch(r"cowrite: [^\n]+\n", ended.stderr)
+    assert ended.returncode == 2
+    assert re.fullmatch(r"cowrite: --data: [^\n]+ is no folder[^\n]+\n", ended.stderr)
 
 
 def test_a_file_that_is_no_database_ends_with_1_and_one_line(tmp_path: Path) -> None:

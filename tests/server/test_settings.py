@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from server.settings import Settings, SettingsError, add_options, read_settings
+from server.settings_checks import doubts
 
 OTHER = {
     "host": ("0.0.0.0", "0.0.0.0"),
@@ -19,16 +20,17 @@ OTHER = {
     "worker": ("no", False),
     "synchronous": ("NORMAL", "NORMAL"),
     "allow_origin": (
-        "https://a.example/, http://b.example:81",
+        "https://A.example/, http://b.example:81",
         ("https://a.example", "http://b.example:81"),
     ),
+    "trusted_proxies": ("10.0.0.0/8, ::1", ("10.0.0.0/8", "::1")),
     "workers": ("1", 1),
     "max_message_bytes": ("70000", 70_000),
     "receive_budget_bytes": ("134217729", 134_217_729),
     "max_connections": ("7", 7),
     "write_budget_bytes": ("70001", 70_001),
     "slow_client_s": ("2.5", 2.5),
-    "log_budget_bytes": ("70002", 70_002),
+    "log_budget_bytes": ("70000002", 70_000_002),
     "grace_s": ("0", 0.0),
     "sweep_s": ("3", 3.0),
     "log_level": ("debug", "debug"),
@@ -76,19 +78,24 @@ def test_other_variables_mean_nothing() -> None:
 
 
 WRONG = {
+    "--host": ["", "http://127.0.0.1", "127.0.0.1:8000", "[::1]", "a b", "a/b"],
     "--port": ["abc", "", "-1", "65536", "80.5"],
+    "--data": ["", "/dev/null", "/dev/null/below"],
     "--redis": ["", "http://127.0.0.1", "127.0.0.1:6379", "redis://h/x", "redis://h:x"],
-    "--store": ["postgres", "redis", "mysql://somewhere"],
+    "--store": ["postgres", "redis", "mysql://somewhere", "postgresql://h:x/d", "postgresql://h:70000"],
     "--acknowledge": ["streamed", "soon"],
     "--worker": ["perhaps"],
     "--synchronous": ["OFF", "full"],
-    "--workers": ["2", "0", "-1", "many"],
-    "--max-message-bytes": ["65535", "1e9"],
-    "--max-connections": ["0", "-5"],
-    "--write-budget-bytes": ["0"],
-    "--log-budget-bytes": ["12"],
-    "--slow-client-s": ["-1", "nan", "inf", "soon"],
-    "--grace-s": ["-0.1", "nan"],
+    "--workers": ["2", "0", "-1", "many", "129"],
+    "--max-message-bytes": ["65535", "1e9", "-1", "268435457"],
+    "--max-connections": ["0", "-5", "1000001"],
+    "--write-budget-bytes": ["0", "65535", "9223372036854775808"],
+    "--log-budget-bytes": ["12", "65536", "9223372036854775808"],
+    "--slow-client-s": ["-1", "0", "nan", "inf", "soon", "86401"],
+    "--grace-s": ["-0.1", "nan", "inf", "1e300"],
+    "--sweep-s": ["0", "-1", "nan", "inf"],
+    "--allow-origin": ["localhost:5173", "null", "https://a.example,,https://b.example", ","],
+    "--trusted-proxies": ["proxy", "10.0.0.1/8", "0.0.0.0/0", "::/0", "10.0.0.1,", "10.0.0.1:80"],
     "--log-level": ["loud"],
 }
 
@@ -125,5 +132,83 @@ def test_with_redis_alone_documents_are_kept_there() -> None:
     assert read().store == "sqlite"
 
 
-def test_origins_are_a_list_without_empty_ones() -> None:
-    assert read(["--allow-origin", " , https://a.example/ ,,*"]).allow_origin == ("https://a.example", "*")
+def test_an_empty_list_is_none() -> None:
+    """As a variable that a container sets and nobody fills."""
+    environment = {"COWRITE_ALLOW_ORIGIN": "", "COWRITE_TRUSTED_PROXIES": " "}
+    assert read([], environment) == Settings()
+
+
+ADVICE = {
+    "localhost:5173": "write http://localhost:5173 or https://localhost:5173",
+    "page.example": "write http://page.example or https://page.example",
+    "https://page.example/wiki": "is more than an origin: write https://page.example$",
+    "https://page.example?": "is more than an origin: write https://page.example$",
+    "wss://page.example/ws": "write where the page comes from, https://page.example$",
+    "null": "only \\* lets them in",
+    "file:///home/page.html": "only \\* lets them in",
+    "https://a.example, ,https://b.example": "an item is empty",
+    "https://a.example,*": "\\* lets everybody in: write it alone",
+    "*.example.org": "has no scheme: write http://\\*.example.org or https://\\*.example.org",
+    "https://*": "a \\* stands alone or for what is before a name",
+    "https://a.*.example.org": "a \\* stands alone or for what is before a name",
+    "https://*.*.example.org": "a \\* stands alone or for what is before a name",
+    "https://*.10.0.0.1": "a \\* stands alone or for what is before a name",
+    "http://localhost:*": "a \\* stands alone or for what is before a name",
+    "https://münchen.example": "write the host in ASCII",
+    "https://user@page.example": "is no origin: write scheme, host",
+    "https://page.example:99999": "is no origin: write scheme, host",
+    "https://[::1": "is no origin: write scheme, host",
+}
+
+
+@pytest.mark.parametrize("text", ADVICE)
+def test_L2_an_origin_that_no_page_has_is_refused_with_what_to_write(text: str) -> None:
+    with pytest.raises(SettingsError, match=ADVICE[text]):
+        read([f"--allow-origin={text}"])
+
+
+def test_a_log_budget_below_a_message_is_refused() -> None:
+    budgets = ["--log-budget-bytes", "70000", "--max-message-bytes"]
+    assert read([*budgets, "70000"]).log_budget_bytes == 70_000
+    with pytest.raises(SettingsError, match="--log-budget-bytes: at least --max-message-bytes"):
+        read([*budgets, "70001"])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [["--store", "memory"], ["--redis", "redis://h"], ["--redis", "redis://h", "--store", "postgresql://h"]],
+)
+def test_an_option_of_sqlite_is_refused_for_other_stores(other: list[str]) -> None:
+    assert read([*other, "--synchronous", "FULL"]).synchronous == "FULL"
+    with pytest.raises(SettingsError, match="--synchronous: is for --store sqlite"):
+        read([*other, "--synchronous", "NORMAL"])
+
+
+def test_a_password_is_in_no_sentence() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(["--store", "postgresql://me:s3cret@h:x/d"])
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://h/d", "postgres:///d", "postgresql://h:1,i:2/d", "postgresql://[::1]:1"]
+)
+def test_urls_of_postgres(url: str) -> None:
+    assert read(["--store", url]).is_on_postgres
+
+
+def test_a_folder_that_is_not_there_yet_can_be_made(tmp_path: Path) -> None:
+    assert read(["--data", str(tmp_path / "a" / "b")]).data == tmp_path / "a" / "b"
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=r"--data: .*file is no folder"):
+        read(["--data", str(tmp_path / "file" / "below")])
+
+
+@pytest.mark.parametrize("host", ["::1", "::", "0.0.0.0", "localhost", "fe80::1%eth0", "a-b.example"])
+def test_hosts_to_listen_on(host: str) -> None:
+    assert read(["--host", host]).host == host
+
+
+def test_a_node_that_leaves_all_logs_to_nobody_is_doubted() -> None:
+    assert [doubt[:11] for doubt in doubts(read(["--worker", "no"]))] == ["--worker no"]
+    assert not [*doubts(read(["--worker", "no", "--redis", "redis://h"])), *doubts(read())]

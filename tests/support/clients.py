@@ -51,9 +51,13 @@ class NodeClients:
         *,
         version: str = VERSIONS[0],
         client_id: int | None = None,
+        origin: str | None = None,
         connect: bool = True,
     ) -> "StockClient":
-        """Open a client with a provider of ``version`` on a document of its own; ``name`` is unique here."""
+        """Open a client with a provider of ``version`` on a document of its own; ``name`` is unique here.
+
+        With ``origin`` it connects as a page from there.
+        """
         client = StockClient(self, name)
         await self.ask(
             name,
@@ -62,7 +66,7 @@ class NodeClients:
             url=url,
             document=document,
             connect=connect,
-            **_given(clientId=client_id),
+            **_given(clientId=client_id, origin=origin),
         )
         return client
 
@@ -222,6 +226,10 @@ class StockClient:
         """
         events = cast(list[tuple[str, object]], await self._ask("history"))
         return [value for event, value in events if event == kind]
+
+    async def warnings(self) -> list[str]:
+        """Return what the provider has printed as warnings."""
+        return cast(list[str], await self._ask("warnings"))
 
     async def met_first(self) -> set[object]:
         """Return whom the client saw when it first saw anybody; itself too, unless it had no state."""
