@@ -7,9 +7,11 @@ says what the old snapshot and the updates say (crdt/evidence.py; references/pro
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crdt.document import Document, merge, take_all
+from crdt.document import Document, DocumentBroken, merge, take_all
+from crdt.errors import ProtocolError
 from crdt.evidence import Evidence, FoldRefused
 from crdt.meaning import Statement
+from crdt.rewriting import rewritten
 from crdt.update import Update
 
 __all__ = ["REPLAY_WIDTH", "FoldRefused", "Folded", "fold"]
@@ -33,6 +35,17 @@ def fold(snapshot: bytes | None, depth: int, updates: Sequence[bytes]) -> Folded
     It is ``snapshot`` itself, byte for byte, where the updates bring nothing new. Raises ``FoldRefused`` when
     anything would be missing, ``Malformed`` for bytes that are no update.
     """
+    try:
+        return _fold(snapshot, depth, updates)
+    except (FoldRefused, ProtocolError, DocumentBroken):
+        # An older version may have logged what yrs misreads.
+        as_of_today = [rewritten(update) for update in updates]
+        if as_of_today == list(updates):
+            raise
+        return _fold(snapshot, depth, as_of_today)
+
+
+def _fold(snapshot: bytes | None, depth: int, updates: Sequence[bytes]) -> Folded:
     folded, bound = _settle(*_replay(snapshot, depth, updates))
     statement = Statement(folded)
     evidence = Evidence(statement, _read_again(folded, bound, statement))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from crdt.compaction import fold
 from crdt.document import Document
 from crdt.update import Update
 from server.loading import load
@@ -30,6 +31,14 @@ async def test_a_log_with_what_yrs_misreads_is_read_as_yjs_reads_it(log: list[by
     assert loaded.document.encode() == right.encode()
     assert loaded.document.clocks[1] == 11
     assert not loaded.waiting
+
+
+@pytest.mark.parametrize("log", [[POISON], [POISON, LATER], [LATER, POISON]], ids=["alone", "first", "last"])
+def test_D6_such_a_log_folds_into_what_it_says(log: list[bytes]) -> None:
+    right = Document()
+    for entry in log:
+        right.intake(entry).run()
+    assert fold(None, 0, log).update == right.encode()
 
 
 async def test_D4_a_log_that_nobody_can_read_is_no_empty_document() -> None:
