@@ -9,12 +9,10 @@ from typing import Protocol
 import pytest
 
 from server.storage import Entry, Store, StoreUnavailable
-from tests.support.polling import poll
+from tests.support.polling import PATIENCE_S, poll
 from tests.support.tcp_proxy import TcpProxy
 
 __all__ = ["Mortal", "append_losing_the_answer", "append_until_stored", "entries", "write_through_crashes"]
-
-LIMIT_S = 30.0
 
 
 def entries(document: str, positions: Sequence[int], text: str = "update") -> list[Entry]:
@@ -31,7 +29,7 @@ async def append_until_stored(store: Store, batch: Sequence[Entry]) -> None:
             return True
         return False
 
-    await poll(is_stored, LIMIT_S, "the store takes entries")
+    await poll(is_stored, PATIENCE_S, "the store takes entries")
 
 
 async def append_losing_the_answer(store: Store, proxy: TcpProxy, batch: Sequence[Entry]) -> None:
@@ -43,7 +41,7 @@ async def append_losing_the_answer(store: Store, proxy: TcpProxy, batch: Sequenc
     async def has_answered() -> bool:
         return proxy.swallowed_bytes > before
 
-    await poll(has_answered, LIMIT_S, "the server answers")
+    await poll(has_answered, PATIENCE_S, "the server answers")
     proxy.cut()
     with pytest.raises(StoreUnavailable):
         await appending
@@ -109,7 +107,7 @@ class _Writer:
         async def is_so() -> bool:
             return self.failures >= count
 
-        await poll(is_so, LIMIT_S, f"{count} appends have failed")
+        await poll(is_so, PATIENCE_S, f"{count} appends have failed")
 
     async def goes_on(self) -> None:
         """Wait until more is acknowledged than now."""
@@ -118,4 +116,4 @@ class _Writer:
         async def is_so() -> bool:
             return len(self.acknowledged) > before
 
-        await poll(is_so, LIMIT_S, "entries are stored again")
+        await poll(is_so, PATIENCE_S, "entries are stored again")
