@@ -1,10 +1,10 @@
 """What the tests of several stores do: entries to write, and writing through crashes."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
@@ -12,7 +12,16 @@ from server.storage import Entry, Store, StoreUnavailable
 from tests.support.polling import PATIENCE_S, poll
 from tests.support.tcp_proxy import TcpProxy
 
-__all__ = ["Mortal", "append_losing_the_answer", "append_until_stored", "entries", "write_through_crashes"]
+__all__ = [
+    "Mortal",
+    "append_losing_the_answer",
+    "append_until_stored",
+    "check_order",
+    "entries",
+    "write_through_crashes",
+]
+
+T = TypeVar("T")
 
 
 def entries(document: str, positions: Sequence[int], text: str = "update") -> list[Entry]:
@@ -46,6 +55,17 @@ async def append_losing_the_answer(store: Store, proxy: TcpProxy, batch: Sequenc
     with pytest.raises(StoreUnavailable):
         await appending
     proxy.drops_replies = False
+
+
+async def check_order(first: Coroutine[Any, Any, T], second: "asyncio.Task[Any]") -> T:
+    """Run ``first`` and return its result; fail unless it ends before ``second``, however late we look."""
+    ended: list[asyncio.Task[Any]] = []
+    task = asyncio.create_task(first)
+    for each in (task, second):
+        each.add_done_callback(ended.append)
+    await asyncio.wait([task, second])
+    assert ended == [task, second]
+    return task.result()
 
 
 class Mortal(Protocol):

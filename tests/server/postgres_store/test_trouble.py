@@ -18,7 +18,13 @@ from tests.server.postgres_store.support import TIMEOUT_S, sql, writes_locked
 from tests.support.polling import PATIENCE_S, poll
 from tests.support.postgres_server import PASSWORD, QUOTED_PASSWORD, PostgresServer
 from tests.support.server_process import free_port
-from tests.support.stores import append_losing_the_answer, append_until_stored, entries, write_through_crashes
+from tests.support.stores import (
+    append_losing_the_answer,
+    append_until_stored,
+    check_order,
+    entries,
+    write_through_crashes,
+)
 from tests.support.tcp_proxy import TcpProxy
 
 
@@ -72,8 +78,8 @@ async def test_a_locked_table_is_reported_in_time_while_loads_go_on(url: str) ->
         async with writes_locked(url):
             append = asyncio.create_task(store.append(entries("a", [2])))
             await asyncio.sleep(0)
-            assert list((await store.load("a")).entries) == entries("a", [1])
-            assert not append.done()
+            loaded = await check_order(store.load("a"), append)
+            assert list(loaded.entries) == entries("a", [1])
             with pytest.raises(StoreUnavailable):
                 await append
         await store.append(entries("a", [2, 3]))

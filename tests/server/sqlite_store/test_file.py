@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -10,6 +9,7 @@ from server.storage import Entry, SchemaTooNew, Snapshot, StoreUnavailable
 from server.storage.sqlite import FILE_NAME, SqliteStore
 from server.storage.sqlite_schema import Synchronous
 from tests.server.sqlite_store.support import entries, sql
+from tests.support.stores import check_order
 
 
 def size(path: Path) -> int:
@@ -41,12 +41,8 @@ async def test_the_file_and_its_log_shrink_while_appends_go_on(tmp_path: Path) -
         assert size(tmp_path / f"{FILE_NAME}-wal") > 10_000_000
         reclaiming = asyncio.create_task(store.reclaim())
         await asyncio.sleep(0)
-        appending = asyncio.create_task(store.append(entries("b", [1])))
-        ended: list[asyncio.Task[Any]] = []
-        for task in (reclaiming, appending):
-            task.add_done_callback(ended.append)
-        await asyncio.wait([reclaiming, appending])
-        assert ended == [appending, reclaiming]
+        await check_order(store.append(entries("b", [1])), reclaiming)
+        await reclaiming
         assert size(tmp_path / f"{FILE_NAME}-wal") == 0
         assert size(tmp_path / FILE_NAME) < 200_000
         assert (await store.load("a")).snapshot == Snapshot(b"all", 1000, 1)

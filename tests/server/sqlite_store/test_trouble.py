@@ -14,6 +14,7 @@ import pytest
 from server.storage import Entry, Snapshot, StoreUnavailable, sqlite_rows
 from server.storage.sqlite import FILE_NAME, SqliteStore
 from tests.server.sqlite_store.support import entries, locked
+from tests.support.stores import check_order
 
 
 async def fill(store: SqliteStore) -> list[Entry]:
@@ -109,9 +110,8 @@ async def test_a_locked_file_is_reported_to_all_at_once_while_loads_go_on(tmp_pa
                 asyncio.create_task(store.append(entries("a", [position]))) for position in range(2, 30)
             ]
             await asyncio.sleep(0)
-            assert list((await store.load("a")).entries) == entries("a", [1])
-            assert not appends[0].done()
-            await asyncio.wait([appends[0]])
+            loaded = await check_order(store.load("a"), appends[0])
+            assert list(loaded.entries) == entries("a", [1])
             first_s = time.monotonic() - began
             outcomes = await asyncio.gather(*appends, return_exceptions=True)
             assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
