@@ -215,7 +215,7 @@ async def test_all_agree_though_redis_forgets_everything(
     ):
         crowd, folds = Crowd(clients, nodes, document), Folds(proxies)
         faults = Faults(Random(seed), nodes, proxies, redis, postgres)
-        authors = await write_while_everything_fails(crowd, faults, folds, seed, rounds=1)
+        authors = await write_while_everything_fails(crowd, faults, folds, seed, rounds=2)
         print(f"faults: {faults.happened}; folds: {folds.count}")
         await check_agreement(authors, nodes, document, crowd.ledger)
         print(f"acknowledged: {len(crowd.ledger.inserted)} of {len(crowd.ledger.attempted)}")
