@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -70,6 +69,13 @@ async def acknowledge(author: Author, stop: asyncio.Event) -> None:
             task.cancel()
 
 
+async def comes(event: asyncio.Event, within_s: float) -> bool:
+    """Wait for an event for a while, and tell whether it has come."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), within_s)
+    return event.is_set()
+
+
 class Crowd:
     """Authors who write until they are told to stop; some die without a word, and others take their place."""
 
@@ -109,12 +115,10 @@ class Crowd:
 
     async def rest_for(self, folds: Folds, stop: asyncio.Event) -> None:
         """Rest now and then until a fold begins: where all write all the time, none may ever do."""
-        while not stop.is_set():
-            await asyncio.sleep(WORK_S)
+        while not await comes(stop, WORK_S):
             folds.begins.clear()
             self._may_write.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(folds.begins.wait(), LONGEST_REST_S)
+            await comes(folds.begins, LONGEST_REST_S)
             self._may_write.set()
 
     async def _enter(self, random: Random) -> Author:
@@ -161,30 +165,33 @@ async def test_all_agree_after_faults_of_every_kind(
         print(f"acknowledged: {len(crowd.ledger.inserted)} of {len(crowd.ledger.attempted)}")
 
 
-async def has_more_acknowledged(ledger: Ledger, before: int) -> bool:
-    """Tell whether more edits are acknowledged than ``before``."""
-    return len(ledger.inserted) > before
-
-
 async def test_what_is_acknowledged_survives_the_end_of_everything(
     redis: RedisServer, clients: NodeClients, document: str, tmp_path: Path, seed: int
 ) -> None:
-    """All nodes, Redis and all clients die at one instant, again and again: nobody is left to repeat it."""
+    """All nodes, Redis and all clients die at one instant, again and again: nobody is left to repeat it.
+
+    Each time some was acknowledged, and some folded.
+    """
     random = Random(seed)
-    async with run_nodes(tmp_path, [redis.url] * NODES, "--sweep-s", str(SWEEP_S)) as nodes:
+    async with (
+        behind_proxies(redis) as proxies,
+        run_nodes(tmp_path, [proxy.url for proxy in proxies], "--sweep-s", str(SWEEP_S)) as nodes,
+    ):
         crowd = Crowd(clients, nodes, document, acknowledge_chance=0.8)
+        folds = Folds(proxies)
         for _ in range(ENDS):
             stop = asyncio.Event()
-            before = len(crowd.ledger.inserted)
+            acknowledged, folded = len(crowd.ledger.inserted), folds.count
+
+            async def has_gone_on(acknowledged: int = acknowledged, folded: int = folded) -> bool:
+                return len(crowd.ledger.inserted) > acknowledged and folds.count > folded
+
             async with asyncio.TaskGroup() as group:
                 writing = [
                     group.create_task(crowd.write(Random(random.random()), stop)) for _ in range(AUTHORS)
                 ]
-                await poll(
-                    partial(has_more_acknowledged, crowd.ledger, before),
-                    PATIENCE_S,
-                    "an edit of this round is acknowledged",
-                )
+                group.create_task(crowd.rest_for(folds, stop))
+                await poll(has_gone_on, PATIENCE_S, "edits of this round are acknowledged and folded")
                 await asyncio.sleep(random.uniform(0, 1.5))
                 for node in nodes:
                     node.kill()
