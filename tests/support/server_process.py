@@ -17,6 +17,7 @@ from urllib.parse import quote
 import psutil
 
 from tests.support.polling import PATIENCE_S, poll_blocking
+from tests.support.ports import free_ports
 
 __all__ = ["COWRITE", "ServerProcess", "free_port", "is_port_free"]
 
@@ -26,10 +27,7 @@ COWRITE = (str(Path(sys.executable).with_name("cowrite")),)
 
 def free_port() -> int:
     """Return a port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 def is_port_free(port: int) -> bool:
