@@ -7,6 +7,7 @@ import pytest
 from crdt.awareness_entries import encode_entries, read_entries
 from server.bus import BusUnavailable
 from server.bus.memory import MemoryBus, MemoryStreams
+from server.cluster import LEASE_S, SIGN_S
 from tests.server.parts import awareness, running_parts
 from tests.server.support import until
 from tests.support.bus_ear import Ear
@@ -45,6 +46,11 @@ class ShardedBus(MemoryBus):
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait long for another attempt."""
     monkeypatch.setattr("server.publisher.RETRY_S", 0.01)
+
+
+def test_B8_who_was_on_a_dead_node_is_gone_within_ten_seconds() -> None:
+    """Its lease ends, and the others look between two signs of their own."""
+    assert LEASE_S + 2 * SIGN_S < 10
 
 
 async def test_A8_rooms_on_a_silent_shard_hold_up_no_others() -> None:
