@@ -78,14 +78,8 @@ class Peer:
 
     async def connect(self) -> None:
         """Connect and start the protocol, as a stock client does."""
-        options = {
-            "max_size": None,
-            "compression": None,
-            "ping_interval": None,
-            "open_timeout": PATIENCE_S,
-            **self.options,
-        }
-        self.ws = await connect(self.url, **options)
+        options = {"max_size": None, "compression": None, "ping_interval": None, "open_timeout": PATIENCE_S}
+        self.ws = await connect(self.url, **{**options, **self.options})
         self.is_synced = False
         self._reader = asyncio.create_task(self._read())
         # Whoever is refused is so at once.
