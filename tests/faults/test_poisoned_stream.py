@@ -86,7 +86,7 @@ def said(node: ServerProcess, sentence: str) -> int:
 async def test_document_that_cannot_be_appended_to_holds_up_no_other(
     redis: RedisServer, postgres: PostgresServer, tmp_path: Path
 ) -> None:
-    """Its stream is no stream any more: its acknowledgements wait, several of others come between two tries."""
+    """Its stream is no stream any more: its own acknowledgements wait, others come between its tries."""
     async with (
         TcpProxy.open(redis.port) as proxy,
         run_nodes(tmp_path, [proxy.url], "--store", postgres.new_database()) as [node],
