@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright
+from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright, expect
 
 from server.page import PAGE
-from tests.browser.driver import Window
+from tests.browser.driver import LIMIT_MS, Window
 from tests.support.require import require
 from tests.support.server_process import ServerProcess
 
@@ -23,6 +23,8 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+expect.set_options(timeout=LIMIT_MS)
 
 OpenWindow = Callable[..., Awaitable[Window]]
 

@@ -6,8 +6,8 @@ from playwright.async_api import BrowserContext, expect
 from websockets.asyncio.client import connect
 
 from tests.browser.conftest import OpenWindow
-from tests.browser.driver import LIMIT_MS, Pane, Window
-from tests.support.polling import poll
+from tests.browser.driver import Pane, Window
+from tests.support.polling import PATIENCE_S, poll
 from tests.support.server_process import ServerProcess
 
 
@@ -60,7 +60,7 @@ async def test_a_caret_stays_at_its_character(open_window: OpenWindow) -> None:
     async def has_moved() -> bool:
         return await _caret_left(window.right) > start
 
-    await poll(has_moved, 5, "the caret moved along")
+    await poll(has_moved, PATIENCE_S, "the caret moved along")
     moved = await _caret_left(window.right)
     await window.right.type("!!")
     await window.left.reads("aend!!")
@@ -80,7 +80,7 @@ async def test_a_second_window_joins(open_window: OpenWindow, context: BrowserCo
     await first.left.reads("one two")
     await expect(first.left.people).to_have_count(4)
     await second.page.close()
-    await expect(first.left.people).to_have_count(2, timeout=LIMIT_MS)
+    await expect(first.left.people).to_have_count(2)
     assert second.complaints == []
 
 

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 
 from tests.support.ledger import Author, Ledger
-from tests.support.polling import poll
+from tests.support.polling import PATIENCE_S, poll
 from tests.support.raw_client import RawClient
 from tests.support.server_process import ServerProcess
 
 __all__ = ["check_agreement"]
-
-HEALED_LIMIT_S = 30.0
 
 
 async def check_agreement(
@@ -17,7 +15,7 @@ async def check_agreement(
 ) -> None:
     """Fail unless all authors and a fresh client of every node have one text, which keeps all promises."""
     for author in authors:
-        assert await author.acknowledge(HEALED_LIMIT_S), f"{author.client.name} is not acknowledged"
+        assert await author.acknowledge(PATIENCE_S), f"{author.client.name} is not acknowledged"
     texts: dict[str, str] = {}
 
     async def all_agree() -> bool:
@@ -28,7 +26,7 @@ async def check_agreement(
         return len(set(texts.values())) == 1
 
     try:
-        await poll(all_agree, HEALED_LIMIT_S, "all have one text")
+        await poll(all_agree, PATIENCE_S, "all have one text")
     finally:
         print({name: len(text) for name, text in texts.items()})
     ledger.check(texts[authors[0].client.name])

@@ -1,7 +1,6 @@
 """Faults of all kinds, at random: nodes and servers that are killed, connections that are cut or stall."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 
@@ -13,6 +12,9 @@ from tests.support.tcp_proxy import TcpProxy
 __all__ = ["Faults"]
 
 Fault = Callable[[], Awaitable[None]]
+
+MOST_FAULTS = 200
+"""More than ever happen, unless what is waited for never comes."""
 
 
 class Faults:
@@ -46,43 +48,19 @@ class Faults:
         self.happened: list[str] = []
         """The names of the faults so far."""
 
-    async def kill_nodes_while(self, work: asyncio.Task[bytes], longest_pause_s: float) -> Counter[int]:
-        """Kill one node at a time until ``work`` is done, no node twice before all others; heal the last.
-
-        Returns how often each node, by its index, was dead before ``work`` was done.
-        """
-        killed: Counter[int] = Counter()
-        while True:
-            for index in self._random.sample(range(len(self._nodes)), len(self._nodes)):
-                await asyncio.wait([work], timeout=self._random.uniform(0, longest_pause_s))
-                if work.done():
-                    return killed
-                node = self._nodes[index]
-                await asyncio.to_thread(node.kill)
-                killed[index] += not work.done()
-                await asyncio.sleep(self._random.uniform(0, 1.5))
-                await asyncio.to_thread(node.start)
-
-    async def rage(self, duration_s: float) -> None:
+    async def rage(self, rounds: int, is_enough: Callable[[], bool]) -> None:
         """Let one fault follow another; return when all is healed.
 
-        Each kind happens once, in random order, however long that takes; then all of them over and over
-        until ``duration_s`` have passed.
+        Each kind happens once in every round, in random order. After ``rounds`` there are more, until it
+        ``is_enough``.
         """
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + duration_s
-        while loop.time() < ends_at:
+        while rounds > 0 or not is_enough():
+            assert len(self.happened) < MOST_FAULTS, "it is never enough"
+            rounds -= 1
             for fault in self._random.sample(self._kinds, len(self._kinds)):
-                if self.has_done_everything and loop.time() >= ends_at:
-                    return
                 await fault()
                 self.happened.append(fault.__name__)
                 await asyncio.sleep(self._random.uniform(0, 1.5))
-
-    @property
-    def has_done_everything(self) -> bool:
-        """Whether every kind of fault has happened, and was healed."""
-        return {kind.__name__ for kind in self._kinds} <= set(self.happened)
 
     async def kill_node(self) -> None:
         """``kill -9`` one node; it stays away for a while."""

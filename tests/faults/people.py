@@ -1,7 +1,7 @@
 """People: stock clients that are present under their names, and whom they see."""
 
 from tests.support.clients import NodeClients, StockClient
-from tests.support.polling import poll
+from tests.support.polling import PATIENCE_S, poll
 from tests.support.server_process import ServerProcess
 
 __all__ = ["enter", "names_seen", "wait_seen"]
@@ -20,14 +20,16 @@ async def names_seen(observer: StockClient) -> set[object]:
     return {state.get("user") for state in (await observer.awareness()).values()}
 
 
-async def wait_seen(observer: StockClient, names: set[str], timeout_s: float) -> None:
-    """Wait until a client sees exactly these names."""
+async def wait_seen(observer: StockClient, names: set[str]) -> None:
+    """Wait until a client sees exactly these names, because a server told it."""
 
     async def sees() -> bool:
         return await names_seen(observer) == names
 
     try:
-        await poll(sees, timeout_s, f"{observer.name} sees {names}")
+        await poll(sees, PATIENCE_S, f"{observer.name} sees {names}")
     except AssertionError:
         assert await names_seen(observer) == names
         raise
+    # Stock clients forget whoever they have not heard of for 30 s.
+    assert await observer.history("helped itself") == []

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import time
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -10,7 +9,6 @@ from random import Random
 import pytest
 
 from tests.faults.workers import (
-    FOLDED_LIMIT_S,
     Worker,
     busy_worker,
     expire_claims,
@@ -19,7 +17,7 @@ from tests.faults.workers import (
     waits,
 )
 from tests.support.nodes import run_nodes
-from tests.support.polling import poll, poll_blocking
+from tests.support.polling import PATIENCE_S, poll, poll_blocking
 from tests.support.postgres_server import PostgresServer
 from tests.support.raw_client import RawClient
 from tests.support.redis_server import RedisServer
@@ -30,16 +28,12 @@ PAUSE_S = 0.15
 all the time that a document is folded while it is written."""
 STEPS = {"redis": 7, "postgres": 10}
 """The requests of a worker for one document, from the claim to its release."""
-CLAIM_ENDED_LIMIT_S = 45.0
-"""A claim ends 15 s after the one who held it."""
 EDITS = 5
 EDITS_OF_TWO = 80
-BOTH_LIMIT_S = 60.0
-SHOWN_LIMIT_S = 20.0
+MOST_EDITS_OF_TWO = 20 * EDITS_OF_TWO
 DOCUMENTS = 2_000
 AT_ONCE = 16
 KEPT_LIMIT_BYTES = 600
-ALL_FOLDED_LIMIT_S = 80.0
 
 
 async def write(node: ServerProcess, document: str, token: str) -> None:
@@ -69,7 +63,6 @@ def store(request: pytest.FixtureRequest) -> str:
     return postgres.new_database()
 
 
-@pytest.mark.timeout(180)
 async def test_worker_killed_at_every_step_loses_nothing(
     redis: RedisServer, store: str, document: str, tmp_path: Path
 ) -> None:
@@ -84,7 +77,7 @@ async def test_worker_killed_at_every_step_loses_nothing(
                     await write(node, document, f"<{step}.{edit}>")
                     text += f"<{step}.{edit}>"
                 await asyncio.to_thread(
-                    poll_blocking, lambda: victim.has_ended, FOLDED_LIMIT_S, f"step {step} is reached"
+                    poll_blocking, lambda: victim.has_ended, PATIENCE_S, f"step {step} is reached"
                 )
             assert await read(node, document) == text
             if step < steps:
@@ -95,7 +88,6 @@ async def test_worker_killed_at_every_step_loses_nothing(
         assert not waits(redis), "the last step comes before the end of a fold"
 
 
-@pytest.mark.timeout(120)
 async def test_claim_of_a_killed_worker_ends_by_itself(
     redis: RedisServer, document: str, tmp_path: Path
 ) -> None:
@@ -103,12 +95,10 @@ async def test_claim_of_a_killed_worker_ends_by_itself(
     async with run_nodes(tmp_path, [redis.url], "--worker", "no", "--grace-s", "0") as [node]:
         async with victim_killed_at(2, redis, "redis", tmp_path / "victim") as victim:
             await write(node, document, "kept")
-            await asyncio.to_thread(poll_blocking, lambda: victim.has_ended, FOLDED_LIMIT_S, "it is killed")
+            await asyncio.to_thread(poll_blocking, lambda: victim.has_ended, PATIENCE_S, "it is killed")
         assert redis.execute("KEYS", "*:fold:claim")
         with Worker(redis.url, "redis", tmp_path / "rescuer"):
-            await asyncio.to_thread(
-                poll_blocking, lambda: not waits(redis), CLAIM_ENDED_LIMIT_S, "all is folded"
-            )
+            await asyncio.to_thread(poll_blocking, lambda: not waits(redis), PATIENCE_S, "all is folded")
         assert await read(node, document) == "kept"
 
 
@@ -124,26 +114,25 @@ async def test_two_workers_on_one_document_lose_and_double_nothing(
         busy_worker(redis, store, tmp_path / "second") as second,
     ):
         text = ""
-        ends_at = time.monotonic() + BOTH_LIMIT_S
         for number in itertools.count():
             if number >= EDITS_OF_TWO and first and second:
                 break
-            assert time.monotonic() < ends_at, f"folded by each: {len(first)}, {len(second)}"
+            assert number < MOST_EDITS_OF_TWO, f"folded by each: {len(first)}, {len(second)}"
             node = random.choice(nodes)
             # What another node has acknowledged comes here a moment later.
-            await poll(partial(shows, node, document, text), SHOWN_LIMIT_S, "the same text on the next node")
+            await poll(partial(shows, node, document, text), PATIENCE_S, "the same text on the next node")
             await write(node, document, f"<{number}>")
             text += f"<{number}>"
             if random.random() < 0.5:
                 expire_claims(redis)
-            await asyncio.sleep(random.uniform(0, PAUSE_S))
+            # Longer and longer: a sweep takes its time on a busy machine.
+            await asyncio.sleep(random.uniform(0, PAUSE_S) * (1 + number // EDITS_OF_TWO))
         await wait_folded(redis)
         print(f"edits: {number}, folded by each: {len(first)}, {len(second)}")
         for node in nodes:
             assert await read(node, document) == text
 
 
-@pytest.mark.timeout(120)
 async def test_memory_of_idle_documents_goes_back(redis: RedisServer, tmp_path: Path) -> None:
     """2,000 documents edited once: when folded, each takes less than 600 bytes beside its snapshot."""
     async with run_nodes(tmp_path, [redis.url], "--grace-s", "0", "--sweep-s", "1") as [node]:
@@ -156,7 +145,7 @@ async def test_memory_of_idle_documents_goes_back(redis: RedisServer, tmp_path: 
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
                 group.create_task(edit())
-        await asyncio.to_thread(poll_blocking, lambda: not waits(redis), ALL_FOLDED_LIMIT_S, "all is folded")
+        await asyncio.to_thread(poll_blocking, lambda: not waits(redis), PATIENCE_S, "all is folded")
 
         kept = {key: redis.execute("MEMORY", "USAGE", key) for key in redis.execute("KEYS", "*")}
         snapshots = sum(redis.execute("STRLEN", key) for key in kept if key.endswith(b":snapshot"))

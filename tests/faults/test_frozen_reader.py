@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.support.clients import NodeClients
 from tests.support.nodes import run_nodes
-from tests.support.polling import poll_blocking
+from tests.support.polling import PATIENCE_S, poll_blocking
 from tests.support.raw_client import RawClient
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_proxy import TcpProxy
@@ -13,7 +13,6 @@ from tests.support.tcp_proxy import TcpProxy
 ENTRIES = 24
 LINE = "0123456789abcdef" * 4096
 """All entries together are more than what is folded while the document is open."""
-HEALED_LIMIT_S = 30.0
 
 
 def trimmed(redis: RedisServer) -> bool:
@@ -44,13 +43,13 @@ async def test_reader_frozen_past_a_trim_reloads_and_agrees(
                     text += f"{number} {LINE} "
                     await writer.acknowledge()
                 await asyncio.to_thread(
-                    poll_blocking, lambda: trimmed(redis), HEALED_LIMIT_S, "the stream is trimmed"
+                    poll_blocking, lambda: trimmed(redis), PATIENCE_S, "the stream is trimmed"
                 )
             finally:
                 asleep.thaw()
         text = "typed asleep " + text
 
-        await reader.wait_text(text, HEALED_LIMIT_S)
+        await reader.wait_text(text)
         await reader.acknowledge()
         for node in (awake, asleep):
             async with RawClient.open(node.ws_url(document)) as fresh:

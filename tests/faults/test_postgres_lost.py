@@ -5,12 +5,11 @@ from pathlib import Path
 
 from tests.support.clients import NodeClients
 from tests.support.nodes import run_nodes, start_all
-from tests.support.polling import poll_blocking
+from tests.support.polling import PATIENCE_S, poll_blocking
 from tests.support.postgres_server import PostgresServer
 from tests.support.raw_client import RawClient
 from tests.support.redis_server import RedisServer
 
-HEALED_LIMIT_S = 30.0
 NOT_ACKNOWLEDGED_S = 1.0
 
 
@@ -40,7 +39,7 @@ async def test_acknowledgements_wait_for_postgres(
             await client.acknowledge()
             assert await client.history("close") == []
         for node in nodes:
-            await asyncio.to_thread(poll_blocking, node.is_ready, HEALED_LIMIT_S, "the node is ready")
+            await asyncio.to_thread(poll_blocking, node.is_ready, PATIENCE_S, "the node is ready")
         for node in nodes:
             await asyncio.to_thread(node.kill)
         await asyncio.to_thread(redis.kill)

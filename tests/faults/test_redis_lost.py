@@ -10,15 +10,13 @@ import pytest
 
 from tests.support.clients import NodeClients
 from tests.support.nodes import run_nodes
-from tests.support.polling import poll, poll_blocking
+from tests.support.polling import PATIENCE_S, poll, poll_blocking
 from tests.support.postgres_server import PostgresServer
 from tests.support.raw_client import RawClient
 from tests.support.redis_server import RedisServer
 from tests.support.server_process import ServerProcess
 
 EDITS_WHILE_AWAY = 200
-HEALED_LIMIT_S = 20.0
-NOTICED_LIMIT_S = 15.0
 NOT_ACKNOWLEDGED_S = 1.0
 BUDGET_BYTES = 2**16
 LINE = "0123456789abcdef" * 64
@@ -42,7 +40,7 @@ async def wait_read(node: ServerProcess, document: str, text: str) -> None:
     async def has_text() -> bool:
         return await read(node, document) == text
 
-    await poll(has_text, HEALED_LIMIT_S, f"a fresh client reads {text[:60]!r}")
+    await poll(has_text, PATIENCE_S, f"a fresh client reads {text[:60]!r}")
 
 
 async def test_editing_goes_on_while_redis_is_away(
@@ -64,9 +62,7 @@ async def test_editing_goes_on_while_redis_is_away(
         await reader.wait_text(text)
         assert not await writer.is_acknowledged(NOT_ACKNOWLEDGED_S)
         for node in nodes:
-            await asyncio.to_thread(
-                poll_blocking, partial(is_degraded, node), NOTICED_LIMIT_S, "it is degraded"
-            )
+            await asyncio.to_thread(poll_blocking, partial(is_degraded, node), PATIENCE_S, "it is degraded")
         assert await remote.text() == "before "
         assert await reader.history("close") == []
 
@@ -74,7 +70,7 @@ async def test_editing_goes_on_while_redis_is_away(
         await writer.acknowledge()
         await remote.wait_text(text)
         for node in nodes:
-            await asyncio.to_thread(poll_blocking, node.is_ready, HEALED_LIMIT_S, "the node is ready")
+            await asyncio.to_thread(poll_blocking, node.is_ready, PATIENCE_S, "the node is ready")
         assert await read(nodes[1], document) == text
         assert redis.execute("XLEN", stream_of(redis)) < EDITS_WHILE_AWAY / 4
 
@@ -101,7 +97,7 @@ async def test_what_waits_for_redis_is_bounded(redis: RedisServer, document: str
             await asyncio.to_thread(
                 poll_blocking,
                 lambda: b"too much waits" in node.get("/readyz")[1],
-                NOTICED_LIMIT_S,
+                PATIENCE_S,
                 "too much waits",
             )
             known = await read_from_live_node(node, document)
@@ -110,7 +106,7 @@ async def test_what_waits_for_redis_is_bounded(redis: RedisServer, document: str
             assert not acknowledged.done()
 
             await asyncio.to_thread(redis.start)
-            async with asyncio.timeout(HEALED_LIMIT_S):
+            async with asyncio.timeout(PATIENCE_S):
                 await acknowledged
             assert await read(node, document) == "".join(lines)
             await reader.append("!")
@@ -118,7 +114,7 @@ async def test_what_waits_for_redis_is_bounded(redis: RedisServer, document: str
 
 async def read_from_live_node(node: ServerProcess, document: str) -> str:
     """Return what a fresh client gets of a document that is open on the node."""
-    async with asyncio.timeout(NOTICED_LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         return await read(node, document)
 
 

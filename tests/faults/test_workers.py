@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.polling import poll, poll_blocking
+from tests.support.polling import PATIENCE_S, poll, poll_blocking
 from tests.support.raw_client import RawClient
 from tests.support.redis_server import RedisServer
 from tests.support.server_process import COWRITE, ServerProcess, is_port_free
@@ -17,8 +17,6 @@ from tests.support.workers import WORKERS, serving, wait_for_workers, with_worke
 CONNECTIONS = 20
 """Opened at a time, on one document. When one process is much fuller than the other, some go to that."""
 TRIES = 20
-SEEN_LIMIT_S = 20.0
-GONE_LIMIT_S = 20.0
 
 
 @asynccontextmanager
@@ -52,7 +50,7 @@ async def open_on_all(server: ServerProcess, document: str) -> AsyncIterator[lis
 
 def wait_gone(server: ServerProcess, processes: Sequence[psutil.Process]) -> None:
     """Wait until the processes have ended by themselves and the port is free."""
-    poll_blocking(lambda: not any(p.is_running() for p in processes), GONE_LIMIT_S, "all have ended")
+    poll_blocking(lambda: not any(p.is_running() for p in processes), PATIENCE_S, "all have ended")
     assert is_port_free(server.port)
 
 
@@ -72,7 +70,7 @@ async def test_clients_of_all_processes_see_each_other(
                     await client.acknowledge()
                 return all(tokens <= set(client.text.replace(">", "> ").split()) for client in clients)
 
-            await poll(all_see, SEEN_LIMIT_S, "all clients have all edits")
+            await poll(all_see, PATIENCE_S, "all clients have all edits")
         processes = await asyncio.to_thread(server.children)
         assert await asyncio.to_thread(server.stop) == 0
         await asyncio.to_thread(wait_gone, server, processes)
@@ -132,7 +130,7 @@ async def test_killed_parent_leaves_no_process_behind(
 def test_several_processes_without_redis_are_refused(tmp_path: Path) -> None:
     """They would not see each other's edits: that is said in one sentence, before anything starts."""
     command = [*COWRITE, "serve", "--workers", "2", "--port", "0", "--data", str(tmp_path / "data")]
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert refused.returncode == 2
     assert refused.stderr.startswith("cowrite: --workers: several processes need --redis")
     assert refused.stderr.count("\n") == 1

@@ -36,3 +36,4 @@ async def room(server: ServerProcess, node: NodeClients, document: str) -> Async
     entered = Room(server, node, document)
     yield entered
     await entered.leave()
+    await entered.check_nobody_helped_itself()

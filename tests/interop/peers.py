@@ -45,6 +45,7 @@ class Room:
         self._node = node
         self._document = document
         self._pycrdt: list[PycrdtClient] = []
+        self._stock: list[StockClient] = []
 
     async def enter(self, kind: str, name: str) -> Peer:
         """Open a client of any kind, synced with the server."""
@@ -65,9 +66,16 @@ class Room:
     async def open_stock(self, version: str, name: str) -> StockClient:
         """Open a y-websocket client that has not been connected yet."""
         url = self._server.ws_root
-        return await self._node.open(name, url, self._document, version=version, connect=False)
+        client = await self._node.open(name, url, self._document, version=version, connect=False)
+        self._stock.append(client)
+        return client
 
     async def leave(self) -> None:
         """Close what Node's end does not close."""
         for client in self._pycrdt:
             await client.disconnect()
+
+    async def check_nobody_helped_itself(self) -> None:
+        """Fail where a client found out by itself, after 30 s, what the server has to tell."""
+        for client in self._stock:
+            assert await client.history("helped itself") == [], client.name

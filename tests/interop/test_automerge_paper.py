@@ -11,6 +11,7 @@ from random import Random
 import pytest
 
 from tests.support.clients import NodeClients, Patch, StockClient
+from tests.support.polling import PATIENCE_S
 from tests.support.raw_client import RawClient
 from tests.support.server_process import COWRITE, ServerProcess
 from tests.support.traces import AUTOMERGE_PAPER, load_sequential
@@ -89,7 +90,6 @@ class Author:
         await self.client.wait_synced()
 
 
-@pytest.mark.timeout(300)
 async def test_whole_paper_survives_five_kills(tmp_path: Path, node: NodeClients, seed: int) -> None:
     """Nothing confirmed is ever lost, the end is exact, and neither memory nor disk run away."""
     random = Random(seed)
@@ -104,7 +104,7 @@ async def test_whole_paper_survives_five_kills(tmp_path: Path, node: NodeClients
                 await author.type(max(0, kill_at - author.typed))
                 await author.lose_server(server, random.uniform(0, LATEST_KILL_S))
             await author.type(len(recording.patches) - author.typed)
-            await client.acknowledge(timeout_s=60)
+            await client.acknowledge()
         await client.destroy()
 
         await _assert_reads(server, recording.end)
@@ -154,7 +154,7 @@ def test_a_text_that_was_never_typed_is_found_out(seen: list[tuple[int, str]]) -
 
 def compact(data: Path) -> None:
     """Fold the log of a stopped server."""
-    subprocess.run([*COWRITE, "compact", "--data", data], check=True, timeout=60)
+    subprocess.run([*COWRITE, "compact", "--data", data], check=True, timeout=PATIENCE_S)
 
 
 def stored_bytes(data: Path) -> int:

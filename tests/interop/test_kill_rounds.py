@@ -57,7 +57,7 @@ class Victim:
             self.check(reader.text)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3_600)
 async def test_acknowledged_edits_survive_300_kills(tmp_path: Path, seed: int) -> None:
     """300 times: an edit, its acknowledgement, kill -9 within 20 ms, a new server, and the edit is there."""
 

@@ -12,7 +12,7 @@ from random import Random
 import psutil
 import pytest
 
-from tests.support.polling import poll_blocking
+from tests.support.polling import PATIENCE_S, poll_blocking
 from tests.support.raw_client import RawClient
 from tests.support.server_process import COWRITE, ServerProcess, is_port_free
 
@@ -25,8 +25,6 @@ COMMAND_KILLS = 4
 SERVER_KILLS = 5
 LATEST_KILL_S = 1.5
 """After the server has started its worker, which needs about half of this to start and to fold."""
-STARTED_LIMIT_S = 10.0
-GONE_LIMIT_S = 20.0
 
 CopyLogs = Callable[[str], Path]
 
@@ -66,7 +64,7 @@ async def test_server_killed_while_compacting_leaves_nothing_behind(copy_logs: C
     for kill in range(SERVER_KILLS):
         with ServerProcess(copy_logs(f"server {kill}")) as server:
             text = await _write_and_leave(server, DOCUMENTS[0])
-            await asyncio.to_thread(poll_blocking, server.spawned, STARTED_LIMIT_S, "the server compacts")
+            await asyncio.to_thread(poll_blocking, server.spawned, PATIENCE_S, "the server compacts")
             workers = server.children()
             await asyncio.sleep(random.uniform(0, LATEST_KILL_S))
             await asyncio.to_thread(server.kill)
@@ -111,7 +109,7 @@ def _numbers(count: int) -> str:
 def _compact(data: Path) -> float:
     """Compact a folder and return how many seconds that took."""
     started = time.monotonic()
-    subprocess.run([*COWRITE, "compact", "--data", data], check=True, timeout=60)
+    subprocess.run([*COWRITE, "compact", "--data", data], check=True, timeout=PATIENCE_S)
     return time.monotonic() - started
 
 
@@ -130,7 +128,7 @@ def _wait_gone(processes: list[psutil.Process]) -> None:
     """Wait until all have ended by themselves; none outlives the test in any case."""
     try:
         poll_blocking(
-            lambda: not any(process.is_running() for process in processes), GONE_LIMIT_S, "the workers ended"
+            lambda: not any(process.is_running() for process in processes), PATIENCE_S, "the workers ended"
         )
     finally:
         for process in processes:

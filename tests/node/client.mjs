@@ -20,6 +20,8 @@ const COMMANDS = {
   disconnect: client => client.provider.disconnect(),
   cut: client => client.cut(),
   move: (client, { url }) => client.move(url),
+  // It can still be asked for its history.
+  destroy: client => client.destroy(),
 
   insert: (client, { index, text }) => client.text.insert(index, text),
   delete: (client, { index, length }) => client.text.delete(index, length),
@@ -62,11 +64,6 @@ const run = async ({ client: name, do: command, ...rest }) => {
   }
   const client = clients.get(name)
   if (client === undefined) throw new Error(`no client ${name}`)
-  if (command === 'destroy') {
-    clients.delete(name)
-    client.destroy()
-    return
-  }
   return COMMANDS[command](client, rest)
 }
 

@@ -5,7 +5,8 @@
  *
  * With two URLs each author connects to a server of its own.
  *
- * Replays a concurrent recording (../traces/README.md) and prints {texts, losses} as JSON.
+ * Replays a concurrent recording (../traces/README.md). Prints lines of JSON: how far an author has got, as
+ * {author, typed}, from 0 to 1, and at the end {texts, losses}.
  *
  * A recorded position only holds in the state that its author saw, which is often less than what has
  * arrived since. So each author types in a view, a document that holds just what that author saw, and
@@ -21,7 +22,9 @@ import * as Y from 'yjs'
 import { StockClient } from './stock.mjs'
 
 const EDITS_PER_TURN = 20
-const PATIENCE_MS = 30_000
+const EDITS_PER_REPORT = 100
+/** Only ends a hang. */
+const PATIENCE_MS = 120_000
 const LOSS_CHANCE = 0.003
 const LONGEST_ABSENCE_MS = 300
 
@@ -32,6 +35,8 @@ const randomFrom = seed => () => {
   t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
   return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
 }
+
+const print = (value, printed) => process.stdout.write(JSON.stringify(value) + '\n', printed)
 
 /** Splits the recording by author: each transaction with how many of the other's were seen before it. */
 const scriptsOf = ({ txns, numAgents }) => {
@@ -48,6 +53,7 @@ const scriptsOf = ({ txns, numAgents }) => {
 
 class Author {
   constructor (agent, script, client) {
+    this.agent = agent
     this.script = script
     this.client = client
     this.updates = []
@@ -68,6 +74,7 @@ class Author {
       if (seen > this.seen) await this.#see(other, seen)
       this.#type(patches)
       if (random() < LOSS_CHANCE) this.#loseConnection(random)
+      if (index % EDITS_PER_REPORT === 0) print({ author: this.agent, typed: index / this.script.length })
       if (index % EDITS_PER_TURN === 0) await sleep(0)
     }
     await this.#returns
@@ -124,4 +131,4 @@ const result = {
   texts: authors.map(({ client }) => client.text.toString()),
   losses: authors.map(({ losses }) => losses)
 }
-process.stdout.write(JSON.stringify(result), () => process.exit(0))
+print(result, () => process.exit(0))

@@ -19,6 +19,7 @@ const PROVIDERS = { '1.5.4': Provider15, '2.1.0': Provider21, '3.0.0': Provider3
 const MESSAGE_SYNC = 0
 const MESSAGE_SYNC_STEP_1 = 0
 const MESSAGE_ACKNOWLEDGE = 102
+const SILENCE_MS = 30_000
 const EDITS_PER_TURN = 100
 const UNSENT_LIMIT_BYTES = 1_000_000
 
@@ -42,7 +43,7 @@ export class StockClient {
     this.doc = new Y.Doc()
     if (clientId !== undefined) this.doc.clientID = clientId
     this.text = this.doc.getText('text')
-    /** What happened to the provider, in order, as [kind, value]. */
+    /** What happened to the provider, in order, as [kind, value, milliseconds]. */
     this.history = []
     /** Clock of this client up to which the server has confirmed its edits. */
     this.acknowledged = 0
@@ -147,7 +148,7 @@ export class StockClient {
 
   /** Puts something into the history and looks again at what is waited for. */
   #record (kind, value) {
-    this.history.push([kind, value])
+    this.history.push([kind, value, performance.now()])
     this.#changed()
   }
 
@@ -158,11 +159,18 @@ export class StockClient {
   #watch () {
     const { provider } = this
     this.doc.on('update', () => this.#changed())
-    provider.on('status', ({ status }) => this.#record('status', status))
+    provider.on('status', ({ status }) => {
+      this.#record('status', status)
+      const silence = Date.now() - provider.wsLastMessageReceived
+      if (status === 'disconnected' && silence > SILENCE_MS) this.#record('helped itself', 'reconnects')
+    })
     provider.on('sync', isSynced => this.#record('sync', isSynced))
     provider.on('closed', ({ code }) => this.#record('closed', code))
     provider.on('connection-close', event => this.#record('close', event === null ? null : event.code))
-    provider.awareness.on('change', () => this.#record('present', [...provider.awareness.getStates().keys()]))
+    provider.awareness.on('change', ({ removed }, origin) => {
+      this.#record('present', [...provider.awareness.getStates().keys()])
+      if (origin === 'timeout') this.#record('helped itself', `forgets ${removed}`)
+    })
     const takeSync = provider.messageHandlers[MESSAGE_SYNC]
     provider.messageHandlers[MESSAGE_SYNC] = (encoder, decoder, ...rest) => {
       if (decoder.arr[decoder.pos] === MESSAGE_SYNC_STEP_1) this.#record('sync step 1', null)

@@ -16,7 +16,7 @@ __all__ = ["in_process", "written"]
 async def in_process(store: Store) -> AsyncIterator[Compactor]:
     """A compactor that folds in a thread of this process, where a test can reach it."""
     with ThreadPoolExecutor(1) as executor:
-        yield Compactor(store, executor=executor)
+        yield Compactor(store, executor=executor, sweep_s=3_600.0)
 
 
 async def written(words: int, document: str = "d") -> MemoryStore:

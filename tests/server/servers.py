@@ -28,15 +28,16 @@ from server.tally import Tally
 from server.transport.http import BoundedHttp
 from server.transport.uvicorn import CowriteProtocol
 from tests.server.support import Peer, until
-from tests.support.polling import poll
+from tests.support.polling import PATIENCE_S, poll
 
 __all__ = ["KINDS", "RunningServer", "running_server"]
 
 T = TypeVar("T")
 
-TEST_LIMIT_S = 600.0
-STOP_LIMIT_S = 60.0
+TEST_LIMIT_S = 900.0
+"""As pytest has it."""
 
+NEVER_S = 3_600.0
 KINDS = ("uvicorn", "hypercorn")
 """uvicorn with the direct path, as ``cowrite serve`` runs it, and another server through plain ASGI."""
 
@@ -81,7 +82,7 @@ class RunningServer:
         async def is_empty() -> bool:
             return not await self.documents()
 
-        await poll(is_empty, 10, "every document is unloaded")
+        await poll(is_empty, PATIENCE_S, "every document is unloaded")
 
     def peer(self, document: str, **options: Any) -> "Peer":
         """Return a client of ``document``; it is gone when the test ends."""
@@ -114,7 +115,7 @@ def running_server(
         yield chosen
 
     monkeypatch.setattr("server.node.open_store", open_store)
-    options = Settings(store="memory", **{"grace_s": 0.05, **(settings or {})})
+    options = Settings(store="memory", **{"grace_s": 0.05, "sweep_s": NEVER_S, **(settings or {})})
     app = create_app(options, refusals or Refusals(Holding(first_s=0), Tally(interval_s=0)))
     thread = _ServerThread(kind, app, options.max_message_bytes)
     try:
@@ -149,7 +150,7 @@ class _ServerThread:
     def stop(self) -> None:
         """Stop the server and wait until it has ended; idempotent."""
         self._is_to_stop.set()
-        self._thread.join(STOP_LIMIT_S)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive(), "the server does not stop"
         error, self._error = self._error, None
         if error is not None:

@@ -8,9 +8,7 @@ from server.room import Room
 from tests.server.parts import Parts, Wire, status, step_1, update_frame
 from tests.server.support import until, update_of
 
-__all__ = ["LIMIT_S", "cluster_of", "document_text", "leave_all", "room_of", "write"]
-
-LIMIT_S = 10.0
+__all__ = ["cluster_of", "document_text", "leave_all", "room_of", "write"]
 
 
 async def write(parts: Parts, name: str, word: str) -> Wire:
@@ -19,7 +17,7 @@ async def write(parts: Parts, name: str, word: str) -> Wire:
     connection.message_received(step_1())
     connection.message_received(update_frame(update_of(word)))
     connection.message_received(status(b"1"))
-    await until(lambda: wire.of(SyncStatus), "acknowledged", LIMIT_S)
+    await until(lambda: wire.of(SyncStatus), "acknowledged")
     return wire
 
 

@@ -26,14 +26,14 @@ from crdt.messages import (
 )
 from crdt.state_vector import StateVector
 from crdt.update import Update
+from tests.support.polling import PATIENCE_S
 
 __all__ = ["Peer", "presence", "read_presence", "until", "update_of", "warnings_of"]
 
-WAIT_LIMIT_S = 10.0
 DIALECT = YWebsocket()
 
 
-async def until(condition: Callable[[], object], what: str, timeout_s: float = WAIT_LIMIT_S) -> None:
+async def until(condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
     """Return once ``condition`` gives something true; fail with ``what`` after ``timeout_s`` seconds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -78,8 +78,8 @@ class Peer:
 
     async def connect(self) -> None:
         """Connect and start the protocol, as a stock client does."""
-        options = {"max_size": None, "compression": None, "ping_interval": None, **self.options}
-        self.ws = await connect(self.url, **options)
+        options = {"max_size": None, "compression": None, "ping_interval": None, "open_timeout": PATIENCE_S}
+        self.ws = await connect(self.url, **{**options, **self.options})
         self.is_synced = False
         self._reader = asyncio.create_task(self._read())
         # Whoever is refused is so at once.
@@ -110,7 +110,7 @@ class Peer:
         """Whether the connection is over."""
         return self._reader is not None and self._reader.done()
 
-    async def closing(self, timeout_s: float = WAIT_LIMIT_S) -> tuple[int | None, str | None]:
+    async def closing(self, timeout_s: float = PATIENCE_S) -> tuple[int | None, str | None]:
         """Wait for the end and return the server's code and reason."""
         await until(lambda: self.closed, "closed by the server", timeout_s)
         return self.ws.close_code, self.ws.close_reason
@@ -161,13 +161,13 @@ class Peer:
         await self.send(SyncStatus(asked))
         return asked
 
-    async def acknowledge(self, timeout_s: float = WAIT_LIMIT_S) -> None:
+    async def acknowledge(self, timeout_s: float = PATIENCE_S) -> None:
         """Wait until everything sent so far is durable."""
         asked = await self.ask()
         await until(lambda: asked in self.acknowledged or self.closed, "acknowledged", timeout_s)
         assert asked in self.acknowledged, f"closed: {self.ws.close_code} {self.ws.close_reason}"
 
-    async def shows(self, content: str, timeout_s: float = WAIT_LIMIT_S) -> None:
+    async def shows(self, content: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the text says exactly ``content``."""
         try:
             await until(lambda: self.shown == content, "the text", timeout_s)

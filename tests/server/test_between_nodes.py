@@ -13,7 +13,7 @@ from server.storage.memory import MemoryStore
 from tests.crdt.build import section, text, update
 from tests.server.faults import FaultyBus, FaultyStore
 from tests.server.parts import awareness, running_parts, update_frame
-from tests.server.several import LIMIT_S, cluster_of, document_text, leave_all, room_of, write
+from tests.server.several import cluster_of, document_text, leave_all, room_of, write
 from tests.server.support import until, update_of
 from tests.support.bus_ear import Ear
 
@@ -122,7 +122,7 @@ async def test_B15_what_waits_for_a_late_entry_comes_with_it(
         await until(lambda: "stranger " in wire.shown, "followed")
         assert "w" not in document_text(room_of(parts))
         await other.append([("d", late)])
-        await until(lambda: "".join(words) in document_text(room_of(parts)), "all of it", LIMIT_S)
+        await until(lambda: "".join(words) in document_text(room_of(parts)), "all of it")
         await until(lambda: "".join(words) in wire.shown, "told")
 
 
@@ -155,5 +155,5 @@ async def test_not_all_documents_are_read_at_one_moment_when_a_node_comes(
             await parts.join(f"document {number}")
         bus.reads_at.clear()
         MemoryBus(streams, node="other")
-        await until(lambda: len(bus.reads_at) >= 30, "all read", LIMIT_S)
+        await until(lambda: len(bus.reads_at) >= 30, "all read")
         assert bus.reads_at[-1] - bus.reads_at[0] > 0.1

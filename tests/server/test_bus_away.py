@@ -11,8 +11,9 @@ from server.bus.memory import MemoryBus, MemoryStreams
 from server.storage.memory import MemoryStore
 from tests.server.faults import FaultyBus
 from tests.server.parts import awareness, running_parts, status, step_1, update_frame
-from tests.server.several import LIMIT_S, cluster_of, leave_all, room_of, write
+from tests.server.several import cluster_of, leave_all, room_of, write
 from tests.server.support import until, update_of, warnings_of
+from tests.support.polling import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -76,7 +77,7 @@ async def test_a_follower_says_once_that_it_cannot_follow_and_once_that_it_does_
 
 async def test_a_follower_in_doubt_holds_up_no_end() -> None:
     bus = FaultyBus(MemoryStreams(), node="one")
-    async with asyncio.timeout(LIMIT_S), running_parts(MemoryStore(), bus=bus) as parts:
+    async with asyncio.timeout(PATIENCE_S), running_parts(MemoryStore(), bus=bus) as parts:
         await write(parts, "d", "one ")
         room = room_of(parts)
         bus.error = BusUnavailable("one shard is away")
@@ -147,4 +148,4 @@ async def test_B8_who_left_unheard_is_gone_once_the_node_they_were_on_lives_agai
         streams.leases.clear()
         await until(lambda: bus.reads > reads and cluster_of(parts).is_settled(room_of(parts)), "looked")
         await other.renew_lease()
-        await until(lambda: 5 not in table.present, "gone", LIMIT_S)
+        await until(lambda: 5 not in table.present, "gone")

@@ -19,10 +19,8 @@ from server.storage import Entry
 from server.storage.sqlite import SqliteStore
 from tests.crdt.build import section, text, update
 from tests.server.support import Peer
-from tests.support.polling import poll_blocking
+from tests.support.polling import PATIENCE_S, poll_blocking
 from tests.support.server_process import COWRITE, ServerProcess
-
-END_LIMIT_S = 20.0
 
 
 def cowrite(
@@ -34,7 +32,7 @@ def cowrite(
         env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
-        timeout=END_LIMIT_S,
+        timeout=PATIENCE_S,
     )
 
 
@@ -83,7 +81,7 @@ def test_help_names_every_option_with_its_variable() -> None:
 def test_port_0_is_any_free_port_and_the_log_says_which(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with running(log, "serve", "--port", "0", "--data", str(tmp_path / "data")):
-        poll_blocking(lambda: "serving on" in log.read_text(), END_LIMIT_S, "serving")
+        poll_blocking(lambda: "serving on" in log.read_text(), PATIENCE_S, "serving")
         (port,) = re.findall(r"serving on http://127\.0\.0\.1:(\d+)$", log.read_text(), re.MULTILINE)
         with socket.create_connection(("127.0.0.1", int(port))) as probe:
             probe.sendall(b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -129,7 +127,7 @@ def test_a_public_address_warns_loudly(tmp_path: Path) -> None:
     with running(
         log, "serve", "--host", "0.0.0.0", "--port", "0", "--store", "memory", "--data", str(tmp_path)
     ):
-        poll_blocking(lambda: "serving on" in log.read_text(), END_LIMIT_S, "serving")
+        poll_blocking(lambda: "serving on" in log.read_text(), PATIENCE_S, "serving")
     (warning,) = [line for line in log.read_text().splitlines() if " WARNING " in line]
     assert "listening on 0.0.0.0: anybody who reaches it can read and edit everything" in warning
 
@@ -138,9 +136,9 @@ def test_a_public_address_warns_loudly(tmp_path: Path) -> None:
 def test_both_ways_to_stop_end_with_0(tmp_path: Path, stop: signal.Signals) -> None:
     log = tmp_path / "log"
     with running(log, "serve", "--port", "0", "--data", str(tmp_path / "data")) as process:
-        poll_blocking(lambda: "serving on" in log.read_text(), END_LIMIT_S, "serving")
+        poll_blocking(lambda: "serving on" in log.read_text(), PATIENCE_S, "serving")
         process.send_signal(stop)
-        assert process.wait(END_LIMIT_S) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert "Traceback" not in log.read_text()
 
 
@@ -150,7 +148,7 @@ def test_D10_who_is_hurried_does_not_say_that_all_was_stored(tmp_path: Path) -> 
     request += [f"Sec-WebSocket-Key: {'A' * 22}==", "Sec-WebSocket-Version: 13", "", ""]
     with (
         ServerProcess(tmp_path / "data") as server,
-        socket.create_connection(("127.0.0.1", server.port), timeout=END_LIMIT_S) as client,
+        socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as client,
     ):
         client.sendall("\r\n".join(request).encode())
         _receive_until(client, b"101 Switching Protocols")

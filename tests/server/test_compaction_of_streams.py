@@ -21,14 +21,12 @@ from server.storage.memory import MemoryStore
 from server.storage.redis import RedisStore
 from tests.server.faults import FaultyStore
 from tests.server.support import Peer, until, update_of, warnings_of
-from tests.support.polling import poll
+from tests.support.polling import PATIENCE_S, poll
 from tests.support.redis_server import RedisServer
-
-LIMIT_S = 20.0
 
 
 @asynccontextmanager
-async def compacting(store: Store, bus: Bus, *, sweep_s: float = 60.0) -> AsyncIterator[Compactor]:
+async def compacting(store: Store, bus: Bus, *, sweep_s: float = 3_600.0) -> AsyncIterator[Compactor]:
     """A compactor that folds in a thread of this process."""
     with ThreadPoolExecutor(1) as executor:
         yield Compactor(store, bus, executor, sweep_s=sweep_s)
@@ -159,7 +157,7 @@ async def folded(store: Store, document: str) -> None:
     async def has_snapshot() -> bool:
         return (await store.load(document)).snapshot is not None
 
-    await poll(has_snapshot, LIMIT_S, "folded")
+    await poll(has_snapshot, PATIENCE_S, "folded")
 
 
 class PartlyAway(MemoryBus):

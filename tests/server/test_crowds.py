@@ -9,11 +9,11 @@ import base64
 import hashlib
 import socket
 import threading
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from websockets.asyncio.client import connect
 
@@ -22,9 +22,10 @@ from crdt.messages import AwarenessQuery, Message, SyncUpdate
 from tests.crdt.build import section, text, update
 from tests.server.support import Peer, until
 from tests.server.transport.client import BINARY, frame
+from tests.support.polling import PATIENCE_S
 from tests.support.server_process import ServerProcess
 
-ROUND_LIMIT_S = 1.5
+ROUND_LIMIT_S = 0.3
 JOINERS = 200
 NOBODY = b"\x01\x01\x00"
 """The answer to who is here."""
@@ -66,37 +67,36 @@ def sending(process: ServerProcess, document: str, content: bytes) -> Iterator[t
 
 async def answered(peer: Peer, before: int) -> None:
     """Wait for one more answer than there were ``before``."""
-    await until(lambda: peer.frames.count(NOBODY) > before, "an answer", 30)
+    await until(lambda: peer.frames.count(NOBODY) > before, "an answer")
 
 
-async def longest_round(peers: list[Peer], has_left: threading.Event, at_least: int) -> float:
+async def longest_round(
+    process: ServerProcess, peers: list[Peer], has_left: threading.Event, at_least: int
+) -> float:
     """Edit until everything has left, and ``at_least`` so many times; return the longest wait.
 
     A question behind the edit tells when the server has taken it: the acknowledgement would tell of
-    the disk, too, which is everybody's.
+    the disk, too, which is everybody's. What counts is how long the server has worked meanwhile: a busy
+    machine may keep it waiting for longer.
     """
-    longest_s, rounds = 0.0, 0
+    server, longest_s, rounds = psutil.Process(process.pid), 0.0, 0
     while not has_left.is_set() or rounds < at_least:
         for peer in peers:
-            started, answers = time.monotonic(), peer.frames.count(NOBODY)
+            worked_s, answers = worked(server), peer.frames.count(NOBODY)
             await peer.append("x")
             await peer.send(AwarenessQuery())
             await answered(peer, answers)
-            longest_s = max(longest_s, time.monotonic() - started)
+            longest_s = max(longest_s, worked(server) - worked_s)
         rounds += 1
     for peer in peers:
-        await peer.acknowledge(30)
+        await peer.acknowledge()
     return longest_s
 
 
-async def least_of_three(attempt: Callable[[int], Awaitable[float]]) -> float:
-    """Repeat while it is too long: a busy machine stalls one of three, a server that stalls all of them."""
-    longest_s = await attempt(0)
-    for number in (1, 2):
-        if longest_s < ROUND_LIMIT_S:
-            break
-        longest_s = min(longest_s, await attempt(number))
-    return longest_s
+def worked(process: psutil.Process) -> float:
+    """Return how many seconds of CPU a process has had."""
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 class LeanPeer(Peer):
@@ -113,17 +113,13 @@ async def test_F39_a_large_update_does_not_stall_the_others(tmp_path: Path) -> N
     assert len(large) > 3_500_000
     content = frame(BINARY, b"\x00\x02" + encode_var_bytes(large))
     with ServerProcess(tmp_path / "data") as process:
-
-        async def paste(number: int) -> float:
-            document = f"paste{number}"
-            async with LeanPeer(process.ws_url(document)) as beside, Peer(process.ws_url("e")) as stranger:
-                with sending(process, document, content) as has_left:
-                    longest_s = await longest_round([beside, stranger], has_left, 60)
-                async with Peer(process.ws_url(document)) as reader:
-                    await until(lambda: len(reader.shown) >= 2_500_000, "the whole paste", 30)
-            return longest_s
-
-        assert await least_of_three(paste) < ROUND_LIMIT_S
+        async with LeanPeer(process.ws_url("d")) as beside, Peer(process.ws_url("e")) as stranger:
+            with sending(process, "d", content) as has_left:
+                longest_s = await longest_round(process, [beside, stranger], has_left, 60)
+            async with Peer(process.ws_url("d")) as reader:
+                await until(lambda: len(reader.shown) >= 2_500_000, "the whole paste")
+        print(f"longest round: {longest_s:.2f} s of CPU")
+        assert longest_s < ROUND_LIMIT_S
 
 
 async def test_a_flood_of_keystrokes_does_not_stall_the_others(tmp_path: Path) -> None:
@@ -134,19 +130,16 @@ async def test_a_flood_of_keystrokes_does_not_stall_the_others(tmp_path: Path) -
     )
     with ServerProcess(tmp_path / "data") as process:
         async with Peer(process.ws_url("d")) as editor:
-
-            async def flood(number: int) -> float:
-                with sending(process, f"flood{number}", content) as has_left:
-                    longest_s = await longest_round([editor], has_left, 60)
-                    async with Peer(process.ws_url(f"flood{number}")) as reader:
-                        await reader.shows("x" * 20_000, 30)
-                return longest_s
-
-            assert await least_of_three(flood) < ROUND_LIMIT_S
-            with sending(process, "flood", content):
+            with sending(process, "flood", content) as has_left:
+                longest_s = await longest_round(process, [editor], has_left, 60)
+                async with Peer(process.ws_url("flood")) as reader:
+                    await reader.shows("x" * 20_000)
+            print(f"longest round: {longest_s:.2f} s of CPU")
+            assert longest_s < ROUND_LIMIT_S
+            with sending(process, "half", content):
                 pass  # breaks off in the middle
             await editor.append("fine")
-            await editor.acknowledge(30)
+            await editor.acknowledge()
     assert "Traceback" not in process.log.read_text()
 
 
@@ -181,14 +174,11 @@ async def test_one_hostile_frame_of_any_size_does_not_stall_the_others(tmp_path:
             await editor.append("x")
             await editor.acknowledge()
             before_bytes = process.rss_bytes()
-
-            async def attack(_: int) -> float:
-                with sending(process, "d", frame(BINARY, HOSTILE[name])) as has_left:
-                    longest_s = await longest_round([editor], has_left, 50)
-                    assert process.rss_bytes() - before_bytes < 150_000_000
-                return longest_s
-
-            assert await least_of_three(attack) < ROUND_LIMIT_S
+            with sending(process, "d", frame(BINARY, HOSTILE[name])) as has_left:
+                longest_s = await longest_round(process, [editor], has_left, 50)
+                assert process.rss_bytes() - before_bytes < 150_000_000
+            print(f"longest round: {longest_s:.2f} s of CPU")
+            assert longest_s < ROUND_LIMIT_S
 
 
 async def test_R4_a_storm_of_joiners_while_others_edit_costs_one_copy(tmp_path: Path) -> None:
@@ -197,13 +187,19 @@ async def test_R4_a_storm_of_joiners_while_others_edit_costs_one_copy(tmp_path: 
     with ServerProcess(tmp_path / "data") as process:
         async with Peer(process.ws_url("d")) as writer, AsyncExitStack() as stack:
             await writer.append(content)
-            await writer.acknowledge(30)
+            await writer.acknowledge()
             before_bytes = peak_bytes = process.rss_bytes()
             bases: set[bytes] = set()
 
             async def join() -> None:
                 nonlocal peak_bytes
-                ws = await connect(process.ws_url("d"), max_size=None, compression=None, ping_interval=None)
+                ws = await connect(
+                    process.ws_url("d"),
+                    max_size=None,
+                    compression=None,
+                    ping_interval=None,
+                    open_timeout=PATIENCE_S,
+                )
                 stack.callback(ws.transport.abort)
                 await ws.send(b"\x00\x00\x01\x00")
                 while not (received := await ws.recv()).startswith(b"\x00\x01"):  # type: ignore[arg-type]
@@ -221,6 +217,6 @@ async def test_R4_a_storm_of_joiners_while_others_edit_costs_one_copy(tmp_path: 
             whole = [stack.enter_async_context(joiner) for joiner in joiners]
             await asyncio.gather(edit(), *whole, *(join() for _ in range(JOINERS)))
             for joiner in joiners:
-                await joiner.shows(writer.shown, 30)
+                await joiner.shows(writer.shown)
             assert len(bases) == 1
             assert peak_bytes - before_bytes < 100_000_000

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from collections.abc import Callable
 
 import pytest
@@ -21,6 +20,8 @@ Start = Callable[..., RunningServer]
 BUDGET_BYTES = 2**16
 CHUNK_BYTES = 250_000
 VOLUME_BYTES = 8_000_000
+SLOW_S, SOONER_THAN_USUAL_S = 2.0, 25.0
+"""Longer than a busy machine keeps the other clients from reading; and less than 30 s, the default."""
 
 
 def narrow_socket(server: RunningServer) -> socket.socket:
@@ -48,34 +49,40 @@ def slow_peer(server: RunningServer, document: str, **options: object) -> SlowPe
     return peer
 
 
-async def overfill(writer: Peer, reader: Peer) -> float:
-    """Write more than any kernel keeps for one slow reader; return the longest round to the other one."""
-    worst_s = 0.0
+async def overfill(writer: Peer, reader: Peer) -> None:
+    """Write more than any kernel keeps for one slow reader; each edit is waited for by the other one."""
     for _ in range(VOLUME_BYTES // CHUNK_BYTES):
-        started = time.monotonic()
         await writer.append("x" * CHUNK_BYTES)
         await until(lambda: len(reader.text) == len(writer.text), "the edit")
-        worst_s = max(worst_s, time.monotonic() - started)
-    return worst_s
 
 
-async def test_R6_a_client_that_never_reads_slows_nobody_and_is_closed(
-    start: Start, caplog: pytest.LogCaptureFixture
-) -> None:
-    server = start(write_budget_bytes=BUDGET_BYTES, slow_client_s=0.5)
+async def test_R6_nobody_waits_for_a_client_that_never_reads(start: Start) -> None:
+    """It is given up after an hour: everything comes before."""
+    server = start(write_budget_bytes=BUDGET_BYTES, slow_client_s=3_600.0)
     slow = slow_peer(server, "d")
     async with server.peer("d") as writer, server.peer("d") as reader:
         await slow.connect()
         await slow.synced()
         await slow.stop_reading()
-        assert await overfill(writer, reader) < 1
+        await overfill(writer, reader)
         unsent_bytes = await server.call(
             lambda: max(connection.transport.unsent_bytes for connection in server.node.connections)
         )
         assert unsent_bytes < BUDGET_BYTES + 2 * CHUNK_BYTES
-        await until(lambda: warnings_of(caplog), "given up", 5)
+        await writer.acknowledge()
+
+
+async def test_R6_a_client_that_never_reads_is_closed(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    server = start(write_budget_bytes=BUDGET_BYTES, slow_client_s=SLOW_S)
+    slow = slow_peer(server, "d")
+    async with server.peer("d") as writer, server.peer("d") as reader:
+        await slow.connect()
+        await slow.synced()
+        await slow.stop_reading()
+        await overfill(writer, reader)
+        await until(lambda: warnings_of(caplog), "given up", SOONER_THAN_USUAL_S)
         await slow.read_on()
-        assert await slow.closing(20) == (CloseCode.OVERLOADED, CloseCode.OVERLOADED.phrase)
+        assert await slow.closing() == (CloseCode.OVERLOADED, CloseCode.OVERLOADED.phrase)
         await writer.append("fine")
         await writer.acknowledge()
     (line,) = warnings_of(caplog)
@@ -98,7 +105,7 @@ async def test_R6_a_client_that_drains_in_time_gets_all_it_missed_at_once(start:
         await writer.ws.send(b"\x01" + encode_var_bytes(presence((7, 2, {"name": "new"}))))
         frames = len(slow.frames)
         await slow.read_on()
-        await slow.shows(writer.shown, 20)
+        await slow.shows(writer.shown)
         await until(lambda: slow.state_of(7) == {"name": "new"}, "who is here")
         updates = [frame for frame in slow.frames[frames:] if frame[0] == 0]
         assert len(updates) < VOLUME_BYTES // CHUNK_BYTES, "it was sent one by one"
@@ -119,7 +126,7 @@ async def test_R6_what_is_edited_on_both_sides_while_behind_is_not_lost(start: S
         await until(lambda: "<behind>" in writer.shown, "what the slow client wrote")
         await writer.acknowledge()
         await slow.read_on()
-        await slow.shows(writer.shown, 20)
+        await slow.shows(writer.shown)
         async with server.peer("d") as third:
             assert third.shown == writer.shown
 

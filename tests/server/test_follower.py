@@ -19,10 +19,9 @@ from server.room import Room
 from server.storage import Entry
 from tests.server.faults import FaultyStore
 from tests.server.parts import Wire, running_parts
-from tests.support.polling import poll
+from tests.support.polling import PATIENCE_S, poll
 from tests.support.redis_server import RedisServer
 
-LIMIT_S = 10.0
 RETRY_S, GIVE_UP_S = 0.02, 0.2
 STREAM = RedisKeys(0).of("a").stream
 
@@ -89,7 +88,7 @@ async def until(condition: Callable[[], bool]) -> None:
     async def holds() -> bool:
         return condition()
 
-    await poll(holds, LIMIT_S, "the node has followed")
+    await poll(holds, PATIENCE_S, "the node has followed")
 
 
 async def test_B7_an_entry_that_cannot_be_read_is_taken_from_the_store(

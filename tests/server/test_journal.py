@@ -10,6 +10,7 @@ from server.journal import Acknowledge, Journal
 from server.storage import Entry
 from server.storage.memory import MemoryStore
 from tests.server.support import until
+from tests.support.polling import PATIENCE_S
 
 BUDGET_BYTES = 100
 
@@ -48,7 +49,7 @@ async def test_D3_it_is_full_from_the_budget_on_until_half_of_it_is_through(
     journal = Journal(
         store, None, acknowledge=Acknowledge.STORED, budget_bytes=BUDGET_BYTES, on_drained=drained.set
     )
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(journal.run())
         for size_bytes in (50, 15, 40):
             journal.append(writer, Update(bytes(size_bytes)), is_awaited=True)

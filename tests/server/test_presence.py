@@ -1,8 +1,9 @@
 """Who is here, as clients see it: at once, truly, and without flashing."""
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -10,8 +11,10 @@ import crdt.awareness
 from crdt.messages import AwarenessUpdate
 from tests.server.servers import RunningServer
 from tests.server.support import Peer, presence, until
+from tests.support.polling import PATIENCE_S
 
 Start = Callable[..., RunningServer]
+Leave = Callable[[Peer], Awaitable[None]]
 
 ANN = {"user": {"name": "Ann"}}
 BEN = {"user": {"name": "Ben"}}
@@ -19,6 +22,9 @@ BEN = {"user": {"name": "Ben"}}
 
 GRACE_S = 0.3
 """Shorter than the real one, so that the tests are, too."""
+RETURNS_WITHIN_S = 1.5
+"""The grace of who returns in time, however busy the machine is."""
+NEVER_S = 3_600.0
 
 
 @pytest.fixture(autouse=True)
@@ -43,17 +49,27 @@ async def test_A1_whoever_joins_sees_everybody_at_once(server: RunningServer) ->
             assert stranger.present == {}
 
 
-async def test_A6_who_closes_is_gone_at_once(server: RunningServer) -> None:
+@pytest.mark.parametrize("kind", ["uvicorn"])
+async def test_A6_who_closes_is_gone_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some servers do not tell a close frame from a lost connection: those are given the grace."""
+    monkeypatch.setattr("crdt.awareness.GRACE_S", NEVER_S)
+    server = start()
     ann = server.peer("d", hello=presence((1, 3, ANN)))
     async with server.peer("d") as ben:
         await ann.connect()
         await until(lambda: ben.state_of(1) == ANN, "Ann")
-        started = time.monotonic()
         await ann.close()
         await until(lambda: ben.present[1] == (3, None), "gone, at the same clock")
-        # Some servers do not tell a close frame from a lost connection.
-        limit_s = 1.0 if server.kind == "uvicorn" else GRACE_S + 1
-        assert time.monotonic() - started < limit_s
+
+
+@pytest.mark.parametrize("leave", [Peer.close, Peer.abort])
+async def test_A6_who_leaves_in_any_way_is_gone_in_the_end(server: RunningServer, leave: Leave) -> None:
+    ann = server.peer("d", hello=presence((1, 3, ANN)))
+    async with server.peer("d") as ben:
+        await ann.connect()
+        await until(lambda: ben.state_of(1) == ANN, "Ann")
+        await leave(ann)
+        await until(lambda: ben.present[1] == (3, None), "gone, at the same clock")
 
 
 async def test_A6_who_breaks_off_is_gone_after_the_grace(server: RunningServer) -> None:
@@ -64,10 +80,12 @@ async def test_A6_who_breaks_off_is_gone_after_the_grace(server: RunningServer) 
         started = time.monotonic()
         await ann.abort()
         await until(lambda: ben.present[1] == (3, None), "gone, at the same clock")
-        assert GRACE_S - 0.1 < time.monotonic() - started < GRACE_S + 1
+        assert time.monotonic() - started > GRACE_S - 0.1
 
 
-async def test_A6_who_returns_in_time_never_flashes(server: RunningServer) -> None:
+async def test_A6_who_returns_in_time_never_flashes(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crdt.awareness.GRACE_S", RETURNS_WITHIN_S)
+    server = start()
     ann = server.peer("d", hello=presence((1, 3, ANN)))
     async with server.peer("d") as ben:
         await ann.connect()
@@ -76,12 +94,16 @@ async def test_A6_who_returns_in_time_never_flashes(server: RunningServer) -> No
         ann.hello = presence((1, 4, ANN))
         await ann.connect()
         await until(lambda: ben.present[1][0] == 4, "Ann, with her new clock")
-        await asyncio.sleep(GRACE_S + 0.3)  # the grace of the first connection is over
+        await asyncio.sleep(RETURNS_WITHIN_S + 0.3)  # the grace of the first connection is over
         assert all(state is not None for _, _, state in ben.presence_log)
 
 
-async def test_A6_who_returns_with_the_clock_it_had_stays_too(server: RunningServer) -> None:
+async def test_A6_who_returns_with_the_clock_it_had_stays_too(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """y-websocket does so: it announces again what it announced before."""
+    monkeypatch.setattr("crdt.awareness.GRACE_S", RETURNS_WITHIN_S)
+    server = start()
     ann = server.peer("d", hello=presence((1, 3, ANN)))
     async with server.peer("d") as ben:
         await ann.connect()
@@ -89,7 +111,7 @@ async def test_A6_who_returns_with_the_clock_it_had_stays_too(server: RunningSer
         await ann.abort()
         await ann.connect()
         await ann.synced()
-        await asyncio.sleep(GRACE_S + 0.3)  # the grace of the first connection is over
+        await asyncio.sleep(RETURNS_WITHIN_S + 0.3)  # the grace of the first connection is over
         assert ben.present[1] == (3, ANN)
         assert all(state is not None for _, _, state in ben.presence_log)
 
@@ -161,8 +183,12 @@ async def test_A3_of_many_states_in_one_turn_the_latest_goes_out(server: Running
     async with server.peer("d", hello=presence((1, 1, ANN))) as ann, server.peer("d") as ben:
         await until(lambda: ben.state_of(1) == ANN, "Ann")
         known = len(ben.presence_log)
+        has_sent = threading.Event()
+        turn = asyncio.create_task(server.call(lambda: has_sent.wait(PATIENCE_S)))
         for clock in range(2, 202):
             await ann.send(AwarenessUpdate(presence((1, clock, {"at": clock}))))
+        has_sent.set()
+        assert await turn
         await until(lambda: ben.present[1] == (201, {"at": 201}), "the latest")
         assert len(ben.presence_log) - known < 150
 
@@ -181,7 +207,7 @@ async def test_T6_a_quiet_client_gets_a_sign_of_life(start: Start, monkeypatch: 
     monkeypatch.setattr("server.node.TICK_S", 0.05)
     server = start()
     async with server.peer("d") as peer:
-        await until(lambda: peer.frames.count(b"\x01\x01\x00") >= 2, "two signs of life", 3)
+        await until(lambda: peer.frames.count(b"\x01\x01\x00") >= 2, "two signs of life")
 
 
 @pytest.mark.parametrize("kind", ["uvicorn"])
@@ -189,9 +215,9 @@ async def test_T5_a_dead_peer_is_noticed_and_its_presence_ends(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A closed laptop: the connection stands, and nothing answers. Other servers ping by themselves."""
-    monkeypatch.setattr("server.health.PING_AFTER_S", 0.2)
-    monkeypatch.setattr("server.health.DEAD_AFTER_S", 0.6)
-    monkeypatch.setattr("server.health.ANSWER_S", 0.3)
+    monkeypatch.setattr("server.health.PING_AFTER_S", 0.5)
+    monkeypatch.setattr("server.health.DEAD_AFTER_S", 3.0)
+    monkeypatch.setattr("server.health.ANSWER_S", 2.0)
     monkeypatch.setattr("server.node.TICK_S", 0.005)
     server = start()
     dead = server.peer("d", hello=presence((1, 3, ANN)))
@@ -199,7 +225,7 @@ async def test_T5_a_dead_peer_is_noticed_and_its_presence_ends(
         await dead.connect()
         await until(lambda: ben.state_of(1) == ANN, "Ann")
         dead.ws.transport.pause_reading()
-        await until(lambda: ben.present[1] == (3, None), "gone", GRACE_S + 3)
+        await until(lambda: ben.present[1] == (3, None), "gone")
         assert not ben.closed, "who answers pings is alive"
         assert await server.call(lambda: len(server.node.connections)) == 1
         dead.ws.transport.resume_reading()

@@ -5,7 +5,6 @@ import contextlib
 import resource
 import sqlite3
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import server.node
 from crdt.errors import CloseCode
 from server.storage.sqlite import FILE_NAME
 from tests.server.support import Peer, until
-from tests.support.polling import poll
+from tests.support.polling import PATIENCE_S, poll
 from tests.support.server_process import ServerProcess
 
 
@@ -97,10 +96,10 @@ async def test_D8_the_pool_ends_with_the_server_however_that_ends(process: Serve
         for _ in range(3):
             await peer.append("x" * 500_000)
             await peer.acknowledge()
-        await until(lambda: len(process.children()) >= 1, "the pool", 30)
+        await until(lambda: len(process.children()) >= 1, "the pool")
         orphans = process.children()
         await asyncio.to_thread(process.kill)
-    psutil.wait_procs(orphans, timeout=10)
+    psutil.wait_procs(orphans, timeout=PATIENCE_S)
     assert not any(orphan.is_running() for orphan in orphans)
     await asyncio.to_thread(process.start)
     async with connected(process, "d") as again:
@@ -119,9 +118,9 @@ async def test_D2_a_locked_database_degrades_and_recovers(process: ServerProcess
             async def is_degraded() -> bool:
                 return await status_of(process) == 503
 
-            await poll(is_degraded, 20, "degraded")
+            await poll(is_degraded, PATIENCE_S, "degraded")
             assert asked not in writer.acknowledged
-        await until(lambda: asked in writer.acknowledged, "acknowledged", 20)
+        await until(lambda: asked in writer.acknowledged, "acknowledged")
         assert await status_of(process) == 200
         await asyncio.to_thread(process.restart)
         async with connected(process, "d") as again:
@@ -144,12 +143,12 @@ async def test_D2_a_full_disk_degrades_and_recovers(process: ServerProcess) -> N
         async def is_degraded() -> bool:
             return await status_of(process) == 503
 
-        await poll(is_degraded, 20, "degraded")
+        await poll(is_degraded, PATIENCE_S, "degraded")
         assert asked not in writer.acknowledged
         async with connected(process, "d") as joiner:
             assert joiner.shown == writer.shown
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, before)
-        await until(lambda: asked in writer.acknowledged, "acknowledged", 20)
+        await until(lambda: asked in writer.acknowledged, "acknowledged")
         assert await status_of(process) == 200
         await asyncio.to_thread(process.restart)
         async with connected(process, "d") as again:
@@ -172,8 +171,9 @@ class AlteredServer(ServerProcess):
 
 FAILING_TICKER = """
 async def tick(self):
-    import asyncio
-    await asyncio.sleep(1.0)
+    import asyncio, pathlib
+    while not pathlib.Path({sign!r}).exists():
+        await asyncio.sleep(0.01)
     raise KeyError("ticker")
 node.Node._tick = tick
 """
@@ -181,14 +181,18 @@ node.Node._tick = tick
 
 async def test_a_server_of_which_a_part_fails_stores_what_it_has_and_ends_with_1(tmp_path: Path) -> None:
     """A server that went on without one of its workers would forget in silence."""
-    with AlteredServer(tmp_path / "data", FAILING_TICKER) as process:
+    sign = tmp_path / "fail now"
+    with AlteredServer(tmp_path / "data", FAILING_TICKER.format(sign=str(sign))) as process:
         async with connected(process, "d") as peer:
+            known = len(peer.frames)
             await peer.append("kept")
+            await until(lambda: len(peer.frames) > known, "it is sent to everybody, hence accepted")
+            sign.touch()
 
             async def has_ended() -> bool:
                 return process.exit_code is not None
 
-            await poll(has_ended, 20, "the end")
+            await poll(has_ended, PATIENCE_S, "the end")
         assert process.exit_code == 1
         assert "a part of the server failed" in process.log.read_text()
     with ServerProcess(tmp_path / "data") as again:
@@ -212,9 +216,7 @@ async def stop_while_locked(process: ServerProcess) -> None:
         with locked(process.data):
             await peer.append(" lost")
             asked = await peer.ask()
-            started = time.monotonic()
             assert await asyncio.to_thread(process.stop) == 1
-            assert time.monotonic() - started < 10
         assert asked not in peer.acknowledged
     critical = [line for line in process.log.read_text().splitlines() if " CRITICAL " in line]
     assert len(critical) == 1

@@ -151,7 +151,7 @@ async def test_D2_nobody_waits_for_the_store_to_have_rested(monkeypatch: pytest.
         writer.message_received(status(b"before"))
         await until(lambda: len(wire.of(SyncStatus)) == 1, "acknowledged")
         writer.message_received(update_frame(update(section(5, 1, text("b", left=(5, 0))))))
-        await asyncio.sleep(0.05)
+        await until(lambda: parts.journal.waiting_bytes, "handed over")
         writer.message_received(status(b"after"))
         await until(lambda: len(wire.of(SyncStatus)) == 2, "acknowledged")
         writer.message_received(update_frame(update(section(5, 2, text("c", left=(5, 1))))))
@@ -172,7 +172,7 @@ async def test_a_large_update_whose_sender_leaves_at_once_is_taken_whole(server:
     await writer.ws.send(b"\x00\x02" + _var_bytes(large))
     await writer.close()
     async with server.peer("d") as reader:
-        await until(lambda: len(reader.shown) == len(content.replace(" ", "")), "all of it", 20)
+        await until(lambda: len(reader.shown) == len(content.replace(" ", "")), "all of it")
 
 
 def _var_bytes(content: bytes) -> bytes:

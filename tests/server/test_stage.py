@@ -10,6 +10,7 @@ import pytest
 
 from server.stage import Stage, Unsent
 from tests.server.support import until
+from tests.support.polling import PATIENCE_S
 
 NEVER_S = 3_600.0
 
@@ -29,7 +30,7 @@ class Way:
 
     async def wait(self, count: int) -> None:
         """Wait until so many batches have come."""
-        async with asyncio.timeout(5), self._came:
+        async with asyncio.timeout(PATIENCE_S), self._came:
             await self._came.wait_for(lambda: len(self.batches) >= count)
 
 

@@ -16,8 +16,7 @@ from server.storage import StoreUnavailable
 from server.storage.postgres_errors import explained
 from server.tasks import Errands, StoppingTasks
 from tests.server.support import until
-
-LIMIT_S = 10.0
+from tests.support.polling import PATIENCE_S
 
 
 class Panic(BaseException):
@@ -43,7 +42,7 @@ async def test_R10_a_part_that_fails_stops_the_server_and_takes_no_other_with_it
 ) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = StoppingTasks(group)
-        other = tasks.create_task(asyncio.sleep(LIMIT_S))
+        other = tasks.create_task(asyncio.sleep(PATIENCE_S))
         await tasks.create_task(fail(error))
         assert (signals, tasks.failure, other.done()) == ([signal.SIGTERM], error, False)
         other.cancel()
@@ -54,8 +53,8 @@ async def test_R10_an_errand_that_fails_is_recovered_from() -> None:
         errands = Errands(group)
         recovered = asyncio.Event()
         errands.start(fail(RuntimeError("a bug")), recovered.set)
-        await asyncio.wait_for(recovered.wait(), LIMIT_S)
-        errands.start(asyncio.sleep(LIMIT_S))
+        await asyncio.wait_for(recovered.wait(), PATIENCE_S)
+        errands.start(asyncio.sleep(PATIENCE_S))
         errands.close()
 
 
@@ -63,13 +62,17 @@ async def test_R10_a_part_of_the_node_that_fails_stops_it(
     monkeypatch: pytest.MonkeyPatch, signals: list[int]
 ) -> None:
     with pytest.raises(BaseExceptionGroup, check=lambda group: isinstance(group.exceptions[0], Panic)):
-        async with asyncio.timeout(LIMIT_S), node_on(monkeypatch, FailingLease(MemoryStreams(), node="one")):
+        async with (
+            asyncio.timeout(PATIENCE_S),
+            node_on(monkeypatch, FailingLease(MemoryStreams(), node="one")),
+        ):
             await until(lambda: signals, "SIGTERM")
 
 
 async def test_D10_the_end_does_not_wait_for_a_bus_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.node.DRAIN_LIMIT_S", 3_600.0)
     bus = FailingReads(MemoryStreams(), node="one")
-    async with asyncio.timeout(LIMIT_S), node_on(monkeypatch, bus) as node:
+    async with asyncio.timeout(PATIENCE_S), node_on(monkeypatch, bus) as node:
         room = await node.rooms.acquire("d")
         bus.are_failing = True
         assert node.cluster is not None

@@ -1,11 +1,9 @@
 """A listener of a bus that remembers what it heard."""
 
 from server.bus import BusEntry
-from tests.support.polling import poll
+from tests.support.polling import PATIENCE_S, poll
 
 __all__ = ["Ear"]
-
-LIMIT_S = 10.0
 
 
 class Ear:
@@ -34,17 +32,17 @@ class Ear:
         self.doubts += 1
 
     async def hears(self, update: bytes) -> None:
-        """Return once ``update`` has come, as an entry or as presence; fail after ten seconds."""
+        """Return once ``update`` has come, as an entry or as presence."""
 
         async def has_come() -> bool:
             return update in self.updates or update in [heard for _, heard in self.presence]
 
-        await poll(has_come, LIMIT_S, f"the listener hears {update!r}")
+        await poll(has_come, PATIENCE_S, f"the listener hears {update!r}")
 
     async def doubts_again(self, before: int) -> None:
-        """Return once it was told to doubt more often than ``before``; fail after ten seconds."""
+        """Return once it was told to doubt more often than ``before``."""
 
         async def has_doubted() -> bool:
             return self.doubts > before
 
-        await poll(has_doubted, LIMIT_S, "the listener is told to doubt")
+        await poll(has_doubted, PATIENCE_S, "the listener is told to doubt")

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self, cast
 
 from tests.support.node import start_program
-from tests.support.polling import poll
+from tests.support.polling import PATIENCE_S, poll
 
 __all__ = ["OLD_VERSION", "VERSIONS", "AwarenessState", "NodeClients", "Patch", "StockClient"]
 
@@ -22,8 +22,8 @@ Patch = tuple[int, int, str]
 """Position, how much is deleted, what is inserted."""
 AwarenessState = Mapping[str, object]
 
-WAIT_LIMIT_S = 15.0
-ANSWER_LIMIT_S = 120.0
+ANSWER_LIMIT_S = 2 * PATIENCE_S
+"""The program waits for a condition itself, and no longer than it is told."""
 
 
 class NodeClients:
@@ -172,7 +172,7 @@ class StockClient:
         """Put many bytes into the map of images."""
         await self._ask("pasteImage", key=key, size=size)
 
-    async def wait_sizes(self, *sizes: int, timeout_s: float = WAIT_LIMIT_S) -> None:
+    async def wait_sizes(self, *sizes: int, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the text, and then the images, are as long as this."""
 
         async def are_right() -> bool:
@@ -222,10 +222,21 @@ class StockClient:
         """Return the values of one kind of event so far, in order.
 
         Kinds: ``status``, ``sync``, ``close`` and ``closed`` (the code), ``present`` (who was seen
-        after each change of awareness), ``sync step 1`` (one for each that came in).
+        after each change of awareness), ``sync step 1`` (one for each that came in), ``helped itself``
+        (what the client did because it had heard nothing for 30 s).
         """
-        events = cast(list[tuple[str, object]], await self._ask("history"))
-        return [value for event, value in events if event == kind]
+        return [value for event, value, _ in await self._events() if event == kind]
+
+    async def absence_s(self) -> float:
+        """Return how long the client was away when it lost its connection last, as it saw that itself."""
+        lost = synced = 0.0
+        for kind, value, at_ms in await self._events():
+            if (kind, value) == ("status", "disconnected"):
+                lost = at_ms
+            if (kind, value) == ("sync", True):
+                synced = at_ms
+        assert 0 < lost < synced, f"{self.name} has not returned"
+        return (synced - lost) / 1000
 
     async def warnings(self) -> list[str]:
         """Return what the provider has printed as warnings."""
@@ -241,7 +252,7 @@ class StockClient:
         """Return the own clock up to which the server has confirmed the client's edits."""
         return cast(int, await self._ask("acknowledged"))
 
-    async def acknowledge(self, timeout_s: float = WAIT_LIMIT_S) -> None:
+    async def acknowledge(self, timeout_s: float = PATIENCE_S) -> None:
         """Ask the server to confirm all edits until now (message 102), and wait for the answer."""
         assert await self.is_acknowledged(timeout_s), f"{self.name}: not acknowledged"
 
@@ -249,16 +260,20 @@ class StockClient:
         """Ask for the same, and tell whether the answer came in time."""
         return bool(await self._ask("acknowledge", timeoutMs=1000 * timeout_s))
 
-    async def wait_text(self, text: str, timeout_s: float = WAIT_LIMIT_S) -> None:
+    async def wait_text(self, text: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the client shows exactly ``text``."""
         if not await self._ask("waitText", text=text, timeoutMs=1000 * timeout_s):
             assert await self.text() == text, f"{self.name} does not show the text"
 
-    async def wait_synced(self, timeout_s: float = WAIT_LIMIT_S) -> None:
+    async def wait_synced(self, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the provider calls itself synced."""
         assert await self._ask("waitSynced", timeoutMs=1000 * timeout_s), f"{self.name}: not synced"
 
-    async def wait_returned(self, times: int, timeout_s: float = WAIT_LIMIT_S) -> None:
+    async def returns(self) -> int:
+        """Return how many times the client has synced anew so far."""
+        return max(0, (await self.history("sync")).count(True) - 1)
+
+    async def wait_returned(self, times: int, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the provider, once synced, has lost its connection and synced anew so many times."""
 
         async def has_returned() -> bool:
@@ -266,6 +281,9 @@ class StockClient:
             return synced[-1:] == [True] and synced.count(True) > times
 
         await poll(has_returned, timeout_s, f"{self.name} has returned {times} times")
+
+    async def _events(self) -> list[tuple[str, object, float]]:
+        return cast(list[tuple[str, object, float]], await self._ask("history"))
 
     async def _ask(self, command: str, **arguments: object) -> object:
         return await self._node.ask(self.name, command, **arguments)

@@ -1,17 +1,23 @@
 """Node and the packages under ``tests/node``: found, or the test is skipped with a sentence."""
 
 import asyncio
+import json
 import shutil
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
+from tests.support.polling import PATIENCE_S
 from tests.support.require import require
 
 __all__ = ["NODE_PROGRAMS", "find_node", "run_program", "start_program"]
 
 NODE_PROGRAMS = Path(__file__).parents[1] / "node"
 LINE_LIMIT_BYTES = 64 * 1024 * 1024
+SILENCE_LIMIT_S = 2 * PATIENCE_S
+"""A program that waits says itself what it waited for."""
 
 
 async def start_program(name: str, *arguments: str) -> Process:
@@ -21,18 +27,26 @@ async def start_program(name: str, *arguments: str) -> Process:
     )
 
 
-async def run_program(name: str, *arguments: str, timeout_s: float) -> bytes:
-    """Run a client program to its end and return what it printed; fail when it fails or takes too long."""
+async def run_program(name: str, *arguments: str) -> AsyncGenerator[dict[str, Any], None]:
+    """Run a client program to its end and give what it prints, a line of JSON each.
+
+    It may take as long as it likes, but not be silent for long: fails then, and when the program fails.
+    """
     process = await start_program(name, *arguments)
+    assert process.stdout is not None
     try:
-        async with asyncio.timeout(timeout_s):
-            output, _ = await process.communicate()
+        while True:
+            async with asyncio.timeout(SILENCE_LIMIT_S):
+                line = await process.stdout.readline()
+            if not line:
+                break
+            yield json.loads(line)
+        await process.wait()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     assert process.returncode == 0, f"{name} ended with {process.returncode}"
-    return output
 
 
 def find_node() -> str:

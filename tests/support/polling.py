@@ -4,8 +4,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-__all__ = ["poll", "poll_blocking"]
+__all__ = ["PATIENCE_S", "poll", "poll_blocking"]
 
+PATIENCE_S = 120.0
+"""The bound of a wait that says nothing of how long a thing may take: it only ends a hang.
+
+A busy machine takes many times as long as an idle one. Where waiting longer would hide a fault, because
+something else mends it in the end, the test looks at who mended it.
+"""
 INTERVAL_S = 0.02
 
 

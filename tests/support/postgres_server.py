@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.polling import poll_blocking
+from tests.support.polling import PATIENCE_S, poll_blocking
 from tests.support.require import require
 from tests.support.server_process import free_port
 
@@ -20,8 +20,6 @@ __all__ = ["PostgresServer"]
 USER = "cowrite"
 PASSWORD = "a secret: with @ and /"
 QUOTED_PASSWORD = "a%20secret%3A%20with%20%40%20and%20%2F"
-
-START_LIMIT_S = 30.0
 
 
 class PostgresServer:
@@ -75,7 +73,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Run it and wait until it answers. Right after ``kill`` it waits for the last children to end."""
-        poll_blocking(self._has_started, START_LIMIT_S, "Postgres has started")
+        poll_blocking(self._has_started, PATIENCE_S, "Postgres has started")
 
     def kill(self) -> None:
         """End it as a crash does; idempotent."""
@@ -137,7 +135,7 @@ class PostgresServer:
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(START_LIMIT_S)
+            self._process.wait(PATIENCE_S)
             self._process = None
 
     def _run(self, program: str, *arguments: str) -> None:

@@ -6,11 +6,9 @@ from typing import Self
 from httpx_ws import AsyncWebSocketSession, WebSocketDisconnect, WebSocketNetworkError, aconnect_ws
 from pycrdt import Doc, Provider, Text
 
-from tests.support.polling import poll
+from tests.support.polling import PATIENCE_S, poll
 
 __all__ = ["PycrdtClient"]
-
-WAIT_LIMIT_S = 15.0
 
 
 class Channel:
@@ -59,7 +57,7 @@ class PycrdtClient:
         self._connection = asyncio.create_task(self._run(synced))
         waiting = asyncio.create_task(synced.wait())
         await asyncio.wait(
-            (self._connection, waiting), timeout=WAIT_LIMIT_S, return_when=asyncio.FIRST_COMPLETED
+            (self._connection, waiting), timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED
         )
         waiting.cancel()
         if self._connection.done():
@@ -91,7 +89,7 @@ class PycrdtClient:
         """Return the text that the client has."""
         return str(self._text)
 
-    async def wait_text(self, text: str, timeout_s: float = WAIT_LIMIT_S) -> None:
+    async def wait_text(self, text: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the client has exactly ``text``."""
 
         async def has_text() -> bool:
@@ -99,7 +97,7 @@ class PycrdtClient:
 
         await poll(has_text, timeout_s, f"the text of the Python client is {text!r}")
 
-    async def wait_synced(self, timeout_s: float = WAIT_LIMIT_S) -> None:
+    async def wait_synced(self, timeout_s: float = PATIENCE_S) -> None:
         """Return at once: ``connect`` has waited."""
         assert self.is_connected, "not connected"
 

@@ -16,6 +16,8 @@ from pycrdt import (
 )
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests.support.polling import PATIENCE_S
+
 __all__ = ["RawClient"]
 
 MESSAGE_ACKNOWLEDGE = 102
@@ -34,7 +36,9 @@ class RawClient:
     @asynccontextmanager
     async def open(cls, url: str) -> "AsyncIterator[RawClient]":
         """Connect and read the document; what the context gives holds all that the server knew."""
-        async with connect(url, compression=None, max_size=None, ping_interval=None) as socket:
+        async with connect(
+            url, compression=None, max_size=None, ping_interval=None, open_timeout=PATIENCE_S
+        ) as socket:
             client = cls(socket)
             await socket.send(create_sync_message(client._doc))
             await client._take_until(bytes((YMessageType.SYNC, YSyncMessageType.SYNC_STEP2)))

@@ -12,15 +12,12 @@ from typing import Any, Self
 
 import redis
 
-from tests.support.polling import poll_blocking
+from tests.support.polling import PATIENCE_S, poll_blocking
 from tests.support.ports import free_ports
 from tests.support.require import require
 
 __all__ = ["RedisCluster", "RedisServer"]
 
-START_LIMIT_S = 20.0
-STOP_LIMIT_S = 20.0
-CLUSTER_LIMIT_S = 30.0
 SLOTS = 16384
 
 
@@ -76,7 +73,7 @@ class RedisServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT)
-        poll_blocking(self._is_ready, START_LIMIT_S, f"Redis answers on port {self.port}")
+        poll_blocking(self._is_ready, PATIENCE_S, f"Redis answers on port {self.port}")
 
     def kill(self) -> None:
         """Kill the server as ``kill -9`` does."""
@@ -121,7 +118,7 @@ class RedisServer:
     def _end(self, signal_number: int) -> None:
         assert self._process is not None, "the server does not run"
         self._process.send_signal(signal_number)
-        self._process.wait(timeout=STOP_LIMIT_S)
+        self._process.wait(timeout=PATIENCE_S)
         self._process = None
         self._client.connection_pool.disconnect()
 
@@ -178,7 +175,7 @@ class RedisCluster:
             server.execute("CLUSTER", "SET-CONFIG-EPOCH", index + 1)
         for other in self.servers[1:]:
             self.servers[0].execute("CLUSTER", "MEET", "127.0.0.1", other.port, other.bus_port)
-        poll_blocking(self._is_joined, CLUSTER_LIMIT_S, "every server sees the whole Cluster")
+        poll_blocking(self._is_joined, PATIENCE_S, "every server sees the whole Cluster")
 
     def _is_joined(self) -> bool:
         wanted = (b"cluster_state:ok", f"cluster_known_nodes:{len(self.servers)}\r".encode())

@@ -16,23 +16,18 @@ from urllib.parse import quote
 
 import psutil
 
-from tests.support.polling import poll_blocking
+from tests.support.polling import PATIENCE_S, poll_blocking
+from tests.support.ports import free_ports
 
 __all__ = ["COWRITE", "ServerProcess", "free_port", "is_port_free"]
 
 COWRITE = (str(Path(sys.executable).with_name("cowrite")),)
 """The console script of this environment; arguments follow."""
 
-START_LIMIT_S = 30.0
-STOP_LIMIT_S = 30.0
-
 
 def free_port() -> int:
     """Return a port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 def is_port_free(port: int) -> bool:
@@ -98,7 +93,7 @@ class ServerProcess:
             self._process = subprocess.Popen(
                 self._command, env=self._environment, stdout=log, stderr=subprocess.STDOUT
             )
-        poll_blocking(self._has_started, START_LIMIT_S, "the server is ready")
+        poll_blocking(self._has_started, PATIENCE_S, "the server is ready")
 
     def kill(self) -> None:
         """Kill the server as ``kill -9`` does; its children are left on their own."""
@@ -109,7 +104,7 @@ class ServerProcess:
     def stop(self) -> int:
         """Ask the server to end, as ``kill`` does, wait for it, and return its exit code."""
         self._running.send_signal(signal.SIGTERM)
-        code = self._running.wait(timeout=STOP_LIMIT_S)
+        code = self._running.wait(timeout=PATIENCE_S)
         self._process = None
         return code
 

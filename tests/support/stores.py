@@ -1,20 +1,27 @@
 """What the tests of several stores do: entries to write, and writing through crashes."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
 from server.storage import Entry, Store, StoreUnavailable
-from tests.support.polling import poll
+from tests.support.polling import PATIENCE_S, poll
 from tests.support.tcp_proxy import TcpProxy
 
-__all__ = ["Mortal", "append_losing_the_answer", "append_until_stored", "entries", "write_through_crashes"]
+__all__ = [
+    "Mortal",
+    "append_losing_the_answer",
+    "append_until_stored",
+    "check_order",
+    "entries",
+    "write_through_crashes",
+]
 
-LIMIT_S = 30.0
+T = TypeVar("T")
 
 
 def entries(document: str, positions: Sequence[int], text: str = "update") -> list[Entry]:
@@ -31,7 +38,7 @@ async def append_until_stored(store: Store, batch: Sequence[Entry]) -> None:
             return True
         return False
 
-    await poll(is_stored, LIMIT_S, "the store takes entries")
+    await poll(is_stored, PATIENCE_S, "the store takes entries")
 
 
 async def append_losing_the_answer(store: Store, proxy: TcpProxy, batch: Sequence[Entry]) -> None:
@@ -43,11 +50,22 @@ async def append_losing_the_answer(store: Store, proxy: TcpProxy, batch: Sequenc
     async def has_answered() -> bool:
         return proxy.swallowed_bytes > before
 
-    await poll(has_answered, LIMIT_S, "the server answers")
+    await poll(has_answered, PATIENCE_S, "the server answers")
     proxy.cut()
     with pytest.raises(StoreUnavailable):
         await appending
     proxy.drops_replies = False
+
+
+async def check_order(first: Coroutine[Any, Any, T], second: "asyncio.Task[Any]") -> T:
+    """Run ``first`` and return its result; fail unless it ends before ``second``, however late we look."""
+    ended: list[asyncio.Task[Any]] = []
+    task = asyncio.create_task(first)
+    for each in (task, second):
+        each.add_done_callback(ended.append)
+    await asyncio.wait([task, second])
+    assert ended == [task, second]
+    return task.result()
 
 
 class Mortal(Protocol):
@@ -109,7 +127,7 @@ class _Writer:
         async def is_so() -> bool:
             return self.failures >= count
 
-        await poll(is_so, LIMIT_S, f"{count} appends have failed")
+        await poll(is_so, PATIENCE_S, f"{count} appends have failed")
 
     async def goes_on(self) -> None:
         """Wait until more is acknowledged than now."""
@@ -118,4 +136,4 @@ class _Writer:
         async def is_so() -> bool:
             return len(self.acknowledged) > before
 
-        await poll(is_so, LIMIT_S, "entries are stored again")
+        await poll(is_so, PATIENCE_S, "entries are stored again")

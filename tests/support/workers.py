@@ -5,15 +5,13 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.polling import poll_blocking
+from tests.support.polling import PATIENCE_S, poll_blocking
 from tests.support.redis_server import RedisServer
 from tests.support.server_process import ServerProcess
 
 __all__ = ["WORKERS", "serving", "wait_for_workers", "with_workers"]
 
 WORKERS = 2
-
-START_LIMIT_S = 20.0
 
 
 def with_workers(
@@ -26,7 +24,7 @@ def with_workers(
 
 def wait_for_workers(server: ServerProcess) -> None:
     """Wait until all the processes serve; blocks."""
-    poll_blocking(lambda: server.log.read_text().count(" serves") >= WORKERS, START_LIMIT_S, "all serve")
+    poll_blocking(lambda: server.log.read_text().count(" serves") >= WORKERS, PATIENCE_S, "all serve")
 
 
 def serving(server: ServerProcess) -> dict[int, int]:

@@ -8,12 +8,11 @@ import pytest
 from server.bus import Bus, BusUnavailable
 from tests.contracts.bus.support import LEASE_S, World, append, everything
 from tests.support.bus_ear import Ear
-from tests.support.polling import poll
+from tests.support.polling import PATIENCE_S, poll
 
 SHORT_LEASE_S = 0.4
 LONGER_LEASE_S = 5.0
 """Longer than a busy machine stalls."""
-LIMIT_S = 10.0
 
 
 async def test_presence_reaches_the_other_nodes_only(node: Bus, other: Bus, world: World) -> None:
@@ -63,7 +62,7 @@ async def lives(bus: Bus, *, seen_by: Bus) -> None:
         await bus.renew_lease()
         return await seen_by.presence("a") == {"two": b"of two"}
 
-    await poll(is_seen, LIMIT_S, "the node lives, and its presence is there")
+    await poll(is_seen, PATIENCE_S, "the node lives, and its presence is there")
 
 
 async def test_every_node_lives_until_it_closes(node: Bus, world: World) -> None:
@@ -82,7 +81,7 @@ async def test_a_node_whose_lease_ended_is_dead_with_its_presence(node: Bus, wor
         async def is_dead() -> bool:
             return await node.living_nodes() == {"one"}
 
-        await poll(is_dead, LIMIT_S, "the lease ends")
+        await poll(is_dead, PATIENCE_S, "the lease ends")
         assert await node.presence("a") == {}
 
 
@@ -109,7 +108,7 @@ async def test_a_node_that_comes_back_to_life_says_everything_again(
         async def is_dead() -> bool:
             return await node.presence("a") == {}
 
-        await poll(is_dead, LIMIT_S, "the presence is gone")
+        await poll(is_dead, PATIENCE_S, "the presence is gone")
         await lives(other, seen_by=node)
         await ear.hears(b"of two")
 
@@ -139,7 +138,7 @@ async def test_a_task_that_is_not_claimed_again_is_free_in_time(node: Bus, other
     async def is_free() -> bool:
         return await other.claim("fold:a", LEASE_S)
 
-    await poll(is_free, LIMIT_S, "the claim ends")
+    await poll(is_free, PATIENCE_S, "the claim ends")
     assert not await node.claim("fold:a", LEASE_S)
 
 

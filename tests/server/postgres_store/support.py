@@ -5,7 +5,10 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-__all__ = ["sql", "writes_locked"]
+__all__ = ["TIMEOUT_S", "sql", "writes_locked"]
+
+TIMEOUT_S = 2.0
+"""Short, as many tests wait for it, and longer than a busy machine stalls."""
 
 
 async def sql(url: str, statement: str, *values: object) -> list[tuple[object, ...]]:

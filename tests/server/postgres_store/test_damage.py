@@ -7,7 +7,7 @@ import pytest
 
 from server.storage import DocumentUnreadable, Snapshot
 from server.storage.postgres import PostgresStore
-from tests.server.postgres_store.support import sql, writes_locked
+from tests.server.postgres_store.support import TIMEOUT_S, sql, writes_locked
 from tests.support.stores import entries
 
 
@@ -45,7 +45,7 @@ async def test_entries_that_changed_places_are_damage(url: str, nodes: list[Post
 
 
 async def test_damage_that_cannot_be_moved_now_is_left_out_and_moved_later(url: str) -> None:
-    async with PostgresStore.open(url, timeout_s=0.5) as store:
+    async with PostgresStore.open(url, timeout_s=TIMEOUT_S) as store:
         await store.append(entries("a", [1, 2]))
         await damage_entry(url, "a", 1)
         async with writes_locked(url):

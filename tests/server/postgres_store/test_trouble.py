@@ -5,7 +5,6 @@ import os
 import random
 import subprocess
 import tempfile
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,11 +14,17 @@ import pytest
 
 from server.storage import Entry, StoreUnavailable
 from server.storage.postgres import PostgresStore
-from tests.server.postgres_store.support import sql, writes_locked
-from tests.support.polling import poll
+from tests.server.postgres_store.support import TIMEOUT_S, sql, writes_locked
+from tests.support.polling import PATIENCE_S, poll
 from tests.support.postgres_server import PASSWORD, QUOTED_PASSWORD, PostgresServer
 from tests.support.server_process import free_port
-from tests.support.stores import append_losing_the_answer, append_until_stored, entries, write_through_crashes
+from tests.support.stores import (
+    append_losing_the_answer,
+    append_until_stored,
+    check_order,
+    entries,
+    write_through_crashes,
+)
 from tests.support.tcp_proxy import TcpProxy
 
 
@@ -62,22 +67,21 @@ async def test_connections_that_an_administrator_ends_are_made_anew(
                 return True
             return False
 
-        await poll(can_load, 10, "loads work again")
+        await poll(can_load, PATIENCE_S, "loads work again")
     assert list((await nodes[1].load("a")).entries) == entries("a", range(1, 5))
 
 
 async def test_a_locked_table_is_reported_in_time_while_loads_go_on(url: str) -> None:
-    async with PostgresStore.open(url, timeout_s=0.5) as store:
+    """It is locked until the store has said so."""
+    async with asyncio.timeout(PATIENCE_S), PostgresStore.open(url, timeout_s=TIMEOUT_S) as store:
         await store.append(entries("a", [1]))
         async with writes_locked(url):
-            began = time.monotonic()
             append = asyncio.create_task(store.append(entries("a", [2])))
             await asyncio.sleep(0)
-            assert list((await store.load("a")).entries) == entries("a", [1])
-            assert not append.done()
+            loaded = await check_order(store.load("a"), append)
+            assert list(loaded.entries) == entries("a", [1])
             with pytest.raises(StoreUnavailable):
                 await append
-            assert time.monotonic() - began < 5
         await store.append(entries("a", [2, 3]))
         assert list((await store.load("a")).entries) == entries("a", [1, 2, 3])
 
@@ -90,7 +94,7 @@ def through(proxy: TcpProxy, url: str) -> str:
 async def test_an_append_whose_answer_was_lost_is_stored_once(postgres: PostgresServer, url: str) -> None:
     async with (
         TcpProxy.open(postgres.port) as proxy,
-        PostgresStore.open(through(proxy, url), timeout_s=1) as store,
+        PostgresStore.open(through(proxy, url), timeout_s=TIMEOUT_S) as store,
     ):
         await store.append(entries("a", [1]))
         for position in range(2, 6):
@@ -103,15 +107,14 @@ async def test_an_append_whose_answer_was_lost_is_stored_once(postgres: Postgres
 async def test_a_server_that_falls_silent_is_reported_in_time_and_closing_does_not_hang(
     postgres: PostgresServer, url: str
 ) -> None:
-    async with TcpProxy.open(postgres.port) as proxy:
-        async with PostgresStore.open(through(proxy, url), timeout_s=0.5) as store:
+    """It is silent until the store has said so, and is closed."""
+    async with asyncio.timeout(PATIENCE_S), TcpProxy.open(postgres.port) as proxy:
+        async with PostgresStore.open(through(proxy, url), timeout_s=TIMEOUT_S) as store:
             await store.append(entries("a", [1]))
             proxy.drops_replies = True
-            began = time.monotonic()
             calls = [store.append(entries("a", [2])), store.load("a"), store.backlog()]
             outcomes = await asyncio.gather(*calls, return_exceptions=True)
             assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
-        assert time.monotonic() - began < 10
         proxy.cut()
 
 

@@ -11,7 +11,6 @@ from server.bus import BusEntry, BusUnavailable, Position, Reading, birth_of, fo
 from server.bus.redis import TIMEOUT_S as LONGER_TIMEOUT_S
 from server.bus.redis import RedisBus
 from tests.server.redis_bus.support import (
-    LIMIT_S,
     STREAM,
     TIMEOUT_S,
     append,
@@ -20,6 +19,7 @@ from tests.server.redis_bus.support import (
     without_doubles,
 )
 from tests.support.bus_ear import Ear
+from tests.support.polling import PATIENCE_S
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_proxy import TcpProxy
 
@@ -46,10 +46,10 @@ async def test_a_killed_redis_is_unavailable_and_keeps_what_it_confirmed(
 
 
 async def test_a_killed_redis_is_unavailable_at_once(redis: RedisServer) -> None:
-    async with RedisBus.open(redis.url, node="one", timeout_s=3 * LIMIT_S) as bus:
+    async with RedisBus.open(redis.url, node="one", timeout_s=3 * PATIENCE_S) as bus:
         await append(bus, b"one")
         redis.kill()
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(BusUnavailable):
                 await append(bus, b"two")
             with pytest.raises(BusUnavailable):
@@ -93,7 +93,7 @@ def test_it_works_on_the_event_loop_of_the_server(redis: RedisServer) -> None:
                 await append(bus, b"five")
 
     async def use_in_time() -> None:
-        async with asyncio.timeout(2 * LIMIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             await use()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -9,8 +9,7 @@ from server.bus import redis_connections as connections
 from server.bus.redis_connection import RedisConnection
 from server.bus.redis_connections import Lane, RedisConnections
 from server.bus.redis_url import Address
-from tests.server.redis_bus.support import LIMIT_S
-from tests.support.polling import poll
+from tests.support.polling import PATIENCE_S, poll
 
 HERE = Address("127.0.0.1", 1)
 
@@ -80,7 +79,7 @@ async def test_a_server_that_refused_is_tried_again_at_once() -> None:
     async def is_open() -> bool:
         return not await fails(opening)
 
-    await poll(is_open, LIMIT_S, "the connection is open")
+    await poll(is_open, PATIENCE_S, "the connection is open")
     assert door.attempts == 2
 
 

@@ -12,11 +12,11 @@ from server.bus.redis_connections import Lane
 from server.bus.redis_keys import SLOTS
 from server.bus.redis_servers import RedisServers
 from server.bus.redis_url import Address, RedisUrl
+from tests.support.polling import PATIENCE_S
 
 SILENT, HEALTHY = Address("127.0.0.1", 1), Address("127.0.0.1", 2)
 SILENT_SLOT, HEALTHY_SLOT = 0, SLOTS - 1
 URL = RedisUrl.parse(f"redis://{SILENT}")
-LIMIT_S = 10.0
 
 
 class Wire(RedisConnection):
@@ -66,7 +66,7 @@ async def fail(servers: RedisServers) -> None:
 
 
 async def test_a_silent_master_holds_up_no_request_for_another(servers: RedisServers) -> None:
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         for _ in range(20):
             await fail(servers)
             assert await servers.ask(Lane.READ, HEALTHY_SLOT, ("GET", "a")) == [b"done"]
@@ -86,7 +86,7 @@ async def test_masters_are_asked_for_one_at_a_time_and_not_too_often(
 
 async def turns(condition: Callable[[], bool]) -> None:
     """Let everything go on that can, ``condition`` at least."""
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         for _ in range(100):
             await asyncio.sleep(0)
         assert condition()

@@ -119,7 +119,7 @@ async def test_a_lease_is_renewed_beside_a_large_reading(redis: RedisServer, pro
         await append(writer, bytes(4_000_000))
         expected = [60_000] * 100 + [4_000_000]
         async with RedisBus.open(proxy.url, node="one", timeout_s=TIMEOUT_S) as bus:
-            proxy.delay_s = 0.01
+            proxy.delay_s = 0.04
             loop = asyncio.get_running_loop()
             started = loop.time()
             reading = asyncio.create_task(everything(bus))

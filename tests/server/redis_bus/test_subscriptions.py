@@ -11,9 +11,9 @@ from server.bus import redis_bell as bell
 from server.bus.redis import RedisBus
 from server.bus.redis_connection import Reply
 from server.bus.redis_servers import Lane, Request
-from tests.server.redis_bus.support import LIMIT_S, TIMEOUT_S, append, everything
+from tests.server.redis_bus.support import TIMEOUT_S, append, everything
 from tests.support.bus_ear import Ear
-from tests.support.polling import poll
+from tests.support.polling import PATIENCE_S, poll
 from tests.support.tcp_proxy import TcpProxy
 
 
@@ -50,7 +50,7 @@ async def test_every_subscription_survives_cuts_at_random(proxy: TcpProxy, bus: 
             await bus.append([(document, str(attempt).encode()) for document in ears])
             return all(ear.entries and int(ear.updates[-1]) >= attempt - 3 for ear in ears.values())
 
-        await poll(is_whole, LIMIT_S, "every document is heard again")
+        await poll(is_whole, PATIENCE_S, "every document is heard again")
 
 
 async def test_a_connection_lost_right_after_it_was_confirmed_is_not_trusted(
@@ -71,7 +71,7 @@ async def test_a_connection_lost_right_after_it_was_confirmed_is_not_trusted(
             if cuts and not isinstance(replies[0], BusUnavailable):
                 cuts.pop()
                 proxy.cut()
-                await poll(is_lost, LIMIT_S, "the connection is lost")
+                await poll(is_lost, PATIENCE_S, "the connection is lost")
             return replies
 
         monkeypatch.setattr(listening._servers, "ask_all", ask_and_lose)
@@ -112,7 +112,7 @@ async def test_a_subscription_that_died_without_a_word_is_noticed(
             return proxy.accepted > before
 
         # Nobody cuts the connection: only the unanswered ping tells.
-        await poll(connects_again, LIMIT_S, "the silence is noticed")
+        await poll(connects_again, PATIENCE_S, "the silence is noticed")
         assert (ear.updates, ear.doubts) == ([], 0)
         proxy.drops_replies = False
         await ear.doubts_again(0)

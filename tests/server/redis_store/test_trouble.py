@@ -11,6 +11,8 @@ import pytest
 
 from server.storage import Entry, Snapshot, StoreUnavailable
 from server.storage.redis import RedisStore
+from tests.server.redis_store.support import TIMEOUT_S
+from tests.support.polling import PATIENCE_S
 from tests.support.redis_server import RedisServer
 from tests.support.server_process import free_port
 from tests.support.stores import append_losing_the_answer, append_until_stored, entries, write_through_crashes
@@ -74,7 +76,7 @@ async def test_a_server_that_forgot_the_scripts_is_told_them_again(
 
 
 async def test_an_append_whose_answer_was_lost_is_stored_once(redis: RedisServer) -> None:
-    async with TcpProxy.open(redis.port) as proxy, RedisStore.open(proxy.url, timeout_s=1) as store:
+    async with TcpProxy.open(redis.port) as proxy, RedisStore.open(proxy.url, timeout_s=TIMEOUT_S) as store:
         await store.append(entries("a", [1]))
         for position in range(2, 6):
             await append_losing_the_answer(store, proxy, entries("a", [position], "first"))
@@ -84,10 +86,10 @@ async def test_an_append_whose_answer_was_lost_is_stored_once(redis: RedisServer
 
 
 async def test_a_server_that_falls_silent_is_reported_in_time(redis: RedisServer) -> None:
-    async with TcpProxy.open(redis.port) as proxy, RedisStore.open(proxy.url, timeout_s=0.3) as store:
+    async with TcpProxy.open(redis.port) as proxy, RedisStore.open(proxy.url, timeout_s=TIMEOUT_S) as store:
         await store.append(entries("a", [1]))
         proxy.drops_replies = True
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             calls = [store.append(entries("a", [2])), store.load("a"), store.backlog()]
             outcomes = await asyncio.gather(*calls, return_exceptions=True)
             assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}

@@ -10,9 +10,10 @@ import pytest
 
 from server.storage.lock import FolderInUse, exclusive
 from tests.server.sqlite_store.support import python
+from tests.support.polling import PATIENCE_S
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 10) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from websockets.speedups import apply_mask
 
+from tests.support.polling import PATIENCE_S
+
 __all__ = ["BINARY", "CLOSE", "CONT", "Client", "HANDSHAKE", "PING", "PONG", "TEXT", "closing", "frame"]
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -44,7 +46,7 @@ class Client:
 
     async def receive(self) -> tuple[int, bytes]:
         """Return opcode and payload of the next frame; raises IncompleteReadError at the end."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             head, size = await self.reader.readexactly(2)
             if size == 126:
                 (size,) = struct.unpack("!H", await self.reader.readexactly(2))
@@ -62,7 +64,7 @@ class Client:
 
     async def at_end(self) -> bool:
         """Wait for the end of the stream, and tell whether nothing came before."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.reader.read(1) == b""
 
     def reset(self) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import uvloop
 
+from tests.support.polling import PATIENCE_S
+
 __all__ = ["BUDGET", "MAX_SIZE", "RECEIVE_BUDGET", "RecordingSink", "on_uvloop", "until"]
 
 MAX_SIZE = 1_000_000
@@ -16,10 +18,10 @@ RECEIVE_BUDGET = 4 * MAX_SIZE
 
 
 def on_uvloop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an async test on uvloop, as the server does, for at most half a minute."""
+    """Run an async test on uvloop, as the server does, for a bounded time."""
 
     async def bounded(**arguments: Any) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             await test(**arguments)
 
     @functools.wraps(test)
@@ -31,10 +33,10 @@ def on_uvloop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., N
 
 
 async def until(condition: Callable[[], bool], interval_s: float = 0.002) -> None:
-    """Poll until ``condition`` holds, for at most 10 seconds."""
-    deadline = time.monotonic() + 10
+    """Poll until ``condition`` holds, for a bounded time."""
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline, "not within 10 s"
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S:g} s"
         await asyncio.sleep(interval_s)
 
 

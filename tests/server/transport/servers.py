@@ -20,6 +20,7 @@ from server.transport.receive_budget import ReceiveBudget
 from server.transport.uvicorn import CowriteProtocol
 from tests.server.transport.client import HANDSHAKE, Client
 from tests.server.transport.recording import BUDGET, MAX_SIZE, RECEIVE_BUDGET, RecordingSink, until
+from tests.support.polling import PATIENCE_S
 
 __all__ = ["Peer", "Server", "on_hypercorn", "on_uvicorn", "running"]
 
@@ -81,7 +82,7 @@ class Server:
         client = Client(*await asyncio.open_connection(sock=sock, limit=4096))
         self.clients.append(client)
         client.send(HANDSHAKE)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             answer = await client.reader.readuntil(b"\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 101")
         return client

@@ -12,6 +12,7 @@ from tests.server.transport.client import BINARY, CLOSE, CONT, PING, closing, fr
 from tests.server.transport.recording import MAX_SIZE, on_uvloop, until
 from tests.server.transport.servers import running
 from tests.server.transport.support import receive_messages
+from tests.support.polling import PATIENCE_S
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ async def test_a_request_line_that_is_too_long_is_answered(caplog: pytest.LogCap
         head = "Host: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         writer.write(f"GET /{'x' * 9_000} HTTP/1.1\r\n{head}{key}".encode())
-        answer = await asyncio.wait_for(reader.read(), 10)
+        answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
         writer.close()
         await writer.wait_closed()
     assert answer.startswith(b"HTTP/1.1 414 ")

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, closing
 import pytest
 
 from server.workers.passing import LARGEST_BYTES, Passing
+from tests.support.polling import PATIENCE_S
 
-LIMIT_S = 10.0
 MOST_THAT_WAIT = 10_000
 REQUEST = b"GET /ws/d HTTP/1.1\r\n\r\n"
 
@@ -61,7 +61,7 @@ async def test_a_connection_goes_on_where_it_was_passed_to(passing: Passing) -> 
         assert passing.pass_on(1, tcp, data)
         assert tcp.is_closing()
 
-    async with asyncio.timeout(LIMIT_S), accepting(pass_on) as port, connected(port) as (reader, writer):
+    async with asyncio.timeout(PATIENCE_S), accepting(pass_on) as port, connected(port) as (reader, writer):
         connection, request = await taken.get()
         assert request == REQUEST
         theirs = await asyncio.open_connection(sock=connection)
@@ -87,7 +87,7 @@ async def test_what_waits_for_a_process_is_there_for_its_successor(passing: Pass
         connection.close()
         taken.put_nowait(request)
 
-    async with asyncio.timeout(LIMIT_S), accepting(pass_on) as port, connected(port), connected(port):
+    async with asyncio.timeout(PATIENCE_S), accepting(pass_on) as port, connected(port), connected(port):
         await waiting.get()
         await waiting.get()
         passing.listen(0, take)
@@ -110,7 +110,7 @@ async def test_who_cannot_pass_it_on_keeps_it(passing: Passing) -> None:
         tcp.write(b"kept")
         outcomes.put_nowait(found)
 
-    async with asyncio.timeout(LIMIT_S), accepting(pass_on) as port, connected(port) as (reader, _):
+    async with asyncio.timeout(PATIENCE_S), accepting(pass_on) as port, connected(port) as (reader, _):
         assert await outcomes.get() == [False, False, False]
         assert await reader.readexactly(4) == b"kept"
 

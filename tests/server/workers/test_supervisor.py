@@ -14,7 +14,7 @@ from server.cli import _work_until_stopped
 from server.serving import _try_parts
 from server.settings import Settings
 from tests.server.support import Peer, until
-from tests.support.polling import poll, poll_blocking
+from tests.support.polling import PATIENCE_S, poll, poll_blocking
 from tests.support.redis_server import RedisServer
 from tests.support.server_process import ServerProcess
 from tests.support.workers import serving, wait_for_workers, with_workers
@@ -24,8 +24,6 @@ WATCHFUL = "from server.workers import supervisor\nsupervisor.HUNG_S = 3.0\n"
 BRIEF = "from server.workers import supervisor\nsupervisor.STOP_LIMIT_S = 2.0\n"
 BROKEN = "from server.node import Node\nNode.run = None\n"
 """Run by every Python process that is started with one of them on its path."""
-
-PATIENCE_S = 30.0
 
 
 @pytest.fixture
@@ -77,7 +75,7 @@ async def test_B8_who_only_folds_is_no_node(redis: RedisServer) -> None:
     async def has_swept() -> bool:
         return was_called(redis, "scan")
 
-    await poll(has_swept, 10.0, "the first sweep")
+    await poll(has_swept, PATIENCE_S, "the first sweep")
     folding.cancel()
     await asyncio.wait([folding])
     assert folding.cancelled()
@@ -96,7 +94,7 @@ async def test_D10_what_one_process_could_not_store_is_in_the_exit_code_of_all(
         await peer.synced()
         await peer.append("before")
         await peer.acknowledge()
-        await poll(are_all_up, 20.0, "every process has started")
+        await poll(are_all_up, PATIENCE_S, "every process has started")
         await asyncio.to_thread(redis.kill)
         known = len(peer.frames)
         await peer.append(" lost")
@@ -109,7 +107,7 @@ async def test_D10_what_one_process_could_not_store_is_in_the_exit_code_of_all(
 async def test_a_process_that_hangs_is_replaced(redis: RedisServer, tmp_path: Path) -> None:
     """Who was passed on to it is served by its successor."""
     async with server_with_a_hanging_process(WATCHFUL, redis, tmp_path) as (server, hanging):
-        coming = [Peer(server.ws_url("d"), options={"open_timeout": PATIENCE_S}) for _ in range(4)]
+        coming = [Peer(server.ws_url("d")) for _ in range(4)]
         for peer in coming:
             await peer.connect()
             await peer.synced()

@@ -12,9 +12,7 @@ from server.workers.placement import Placement
 from server.workers.worker import _Worker
 from tests.server.support import until
 from tests.server.transport.client import HANDSHAKE
-
-LIMIT_S = 5.0
-"""Less than what a stopping server waits for its clients."""
+from tests.support.polling import PATIENCE_S
 
 
 @asynccontextmanager
@@ -23,6 +21,7 @@ async def running(folder: Path) -> AsyncIterator[_Worker]:
     placement = Placement(1)
     with closing(Passing(1)) as passing, socket.create_server(("127.0.0.1", 0)) as listener:
         worker = _Worker(Settings(store="memory", data=folder), 0, placement, passing)
+        worker.config.timeout_graceful_shutdown = 3_600  # No test sees the end of it.
         worker.config.load()
         worker.lifespan = worker.config.lifespan_class(worker.config)
         await worker.startup([listener])
@@ -35,7 +34,7 @@ async def test_a_connection_that_comes_while_it_stops_does_not_hold_it_up(tmp_pa
     """Its client is told at once, and goes elsewhere."""
     ours, theirs = socket.socketpair()
     reader, writer = await asyncio.open_connection(sock=ours)
-    async with asyncio.timeout(LIMIT_S), running(tmp_path) as worker:
+    async with asyncio.timeout(PATIENCE_S), running(tmp_path) as worker:
         worker._take(theirs, HANDSHAKE)
         worker.should_exit = True
         await worker.shutdown()
@@ -46,7 +45,7 @@ async def test_a_connection_that_comes_while_it_stops_does_not_hold_it_up(tmp_pa
 async def test_a_connection_that_was_lost_on_its_way_is_no_trouble(tmp_path: Path) -> None:
     ours, theirs = socket.socketpair()
     ours.close()
-    async with asyncio.timeout(LIMIT_S), running(tmp_path) as worker:
+    async with asyncio.timeout(PATIENCE_S), running(tmp_path) as worker:
         worker._take(theirs, HANDSHAKE)
         state = worker.server_state
         await until(lambda: not state.tasks and not state.connections, "it is forgotten")
