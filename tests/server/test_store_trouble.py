@@ -6,6 +6,7 @@ import logging
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -71,21 +72,23 @@ async def test_D2_while_the_store_fails_editing_goes_on_and_nothing_is_lost(
     assert [line.levelno for line in warnings_of(caplog)] == [logging.ERROR, logging.WARNING]
 
 
+EDITS, EDIT_BYTES = 7, 4_000
+"""So many of each writer: together four times the budget."""
+
+
 async def test_D5_beyond_the_log_budget_writers_wait_and_readers_go_on(start: Start) -> None:
     store = FaultyStore()
     server = start(store, log_budget_bytes=BUDGET_BYTES, max_message_bytes=BUDGET_BYTES)
-    async with (
-        server.peer("d") as writer,
-        server.peer("d") as reader,
-        server.peer("other") as second,
-        server.peer("quiet") as quiet,
-    ):
+    async with AsyncExitStack() as stack:
+        # Several documents, for one has at most half of a message.
+        writer, *others = [await stack.enter_async_context(server.peer(f"d{number}")) for number in range(10)]
+        reader, quiet = [
+            await stack.enter_async_context(server.peer(document)) for document in ("d0", "quiet")
+        ]
         store.may_append.clear()
-        sent = 0
-        for _ in range(4 * BUDGET_BYTES // 4_000):
-            await writer.append("x" * 4_000)
-            sent += 4_000
-            await second.append("y" * 4_000)
+        for _ in range(EDITS):
+            for peer in (writer, *others):
+                await peer.append("x" * EDIT_BYTES)
         await until(lambda: reader.shown, "the first edits")
 
         async def reasons() -> bool:
@@ -93,16 +96,16 @@ async def test_D5_beyond_the_log_budget_writers_wait_and_readers_go_on(start: St
 
         await poll(reasons, 10, "degraded")
         waiting = await server.call(lambda: server.node.journal.waiting_bytes)
-        assert waiting <= BUDGET_BYTES + 2 * 4_100, "one edit of each writer beyond it"
+        assert waiting <= BUDGET_BYTES + 10 * (EDIT_BYTES + 100), "one edit of each writer beyond it"
         # Whoever only reads, or asks, is served.
-        async with server.peer("d") as joiner:
+        async with server.peer("d0") as joiner:
             await reader.shows(joiner.shown)
         await quiet.acknowledge()
-        assert not (writer.closed or second.closed)
+        assert not any(peer.closed for peer in (writer, *others))
         store.may_append.set()
-        await writer.acknowledge()
-        await second.acknowledge()
-        await reader.shows("x" * sent)
+        for peer in (writer, *others):
+            await peer.acknowledge()
+        await reader.shows("x" * EDIT_BYTES * EDITS)
         assert (await readiness(server))[0] == 200
 
 
