@@ -22,11 +22,6 @@ def objections(settings: "Settings") -> Iterator[str]:
     """Say why a server cannot run with these settings."""
     yield from _about_places(settings)
     yield from _about_nodes(settings)
-    if settings.log_budget_bytes < settings.max_message_bytes:
-        yield (
-            "--log-budget-bytes: at least --max-message-bytes, which is "
-            f"{settings.max_message_bytes}, for a message is accepted whole"
-        )
     if settings.receive_budget_bytes < settings.max_message_bytes:
         yield (
             "--receive-budget-bytes: at least --max-message-bytes, which is "

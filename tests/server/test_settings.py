@@ -167,10 +167,10 @@ def test_L2_an_origin_that_no_page_has_is_refused_with_what_to_write(text: str) 
         read([f"--allow-origin={text}"])
 
 
-def test_a_log_budget_below_a_message_is_refused() -> None:
-    budgets = ["--log-budget-bytes", "70000", "--max-message-bytes"]
-    assert read([*budgets, "70000"]).log_budget_bytes == 70_000
-    with pytest.raises(SettingsError, match="--log-budget-bytes: at least --max-message-bytes"):
+def test_a_receive_budget_below_a_message_is_refused() -> None:
+    budgets = ["--receive-budget-bytes", "70000", "--max-message-bytes"]
+    assert read([*budgets, "70000"]).receive_budget_bytes == 70_000
+    with pytest.raises(SettingsError, match="--receive-budget-bytes: at least --max-message-bytes"):
         read([*budgets, "70001"])
 
 

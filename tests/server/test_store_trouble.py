@@ -78,9 +78,8 @@ EDITS, EDIT_BYTES = 7, 4_000
 
 async def test_D5_beyond_the_log_budget_writers_wait_and_readers_go_on(start: Start) -> None:
     store = FaultyStore()
-    server = start(store, log_budget_bytes=BUDGET_BYTES, max_message_bytes=BUDGET_BYTES)
+    server = start(store, log_budget_bytes=BUDGET_BYTES)
     async with AsyncExitStack() as stack:
-        # Several documents, for one has at most half of a message.
         writer, *others = [await stack.enter_async_context(server.peer(f"d{number}")) for number in range(10)]
         reader, quiet = [
             await stack.enter_async_context(server.peer(document)) for document in ("d0", "quiet")
