@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
+from crdt.content import DELETED
 from crdt.errors import TooLarge
 from crdt.gate import SLICE, Inspection
-from crdt.nesting import Nesting
+from crdt.places import Places
+from crdt.rewriting import Removed, as_kind
 from crdt.surrogates import SurrogatePairs
 from crdt.update import SKIP, DeleteRange, Run, StructReader, Update, encode_update
 
@@ -57,6 +59,8 @@ class _Span:
     start: int
     stop: int
     end: int
+    written: bytes = b""
+    """What is before ``start``, where a struct enters otherwise than it came."""
 
 
 @dataclass(slots=True)
@@ -69,18 +73,22 @@ class Cut:
 
     inspection: Inspection
     clocks: Mapping[int, int]
-    nesting: Nesting
+    places: Places
     pairs: SurrogatePairs
     rest: Update | None = None
     """After the last piece: what waits for something unknown."""
     gaps: frozenset[tuple[int, int]] = frozenset()
     """After the last piece: what the rest waits for, as (client, clock known so far)."""
+    removed: list[Removed] = field(default_factory=list)
+    """What was taken as deleted, because of its place."""
     _spans: dict[int, _Span] = field(default_factory=dict)
     _waiting: dict[int, list[tuple[int, int, _Section]]] = field(default_factory=dict)
     """For each client a heap of sections, by the clock that it must reach before they go on."""
     _size_bytes: int = 0
     _split: list[DeleteRange] = field(default_factory=list)
     """Pairs that the next struct would split."""
+    _deleted: list[DeleteRange] = field(default_factory=list)
+    """What the next piece brings as deleted."""
 
     def pieces(self) -> Iterator[Piece | None]:
         """Yield what can be integrated, in order; None is a place to pause. Raises ``TooLarge``."""
@@ -142,16 +150,24 @@ class Cut:
         return known if span is None else max(known, span.end)
 
     def _take(self, client: int, clock: int, start: int, reader: StructReader) -> None:
-        self.nesting.record(client, clock, self._known(client), reader)
-        self.pairs.record(client, clock, reader)
+        known = self._known(client)
+        kind = self.places.record(client, clock, known, reader)
         self._size_bytes += reader.position - start
         span = self._spans.get(client)
         if span is None:
-            self._spans[client] = _Span(clock, 1, start, reader.position, reader.clock)
-            return
+            span = self._spans[client] = _Span(clock, 0, start, start, clock)
         assert span.stop == start, "a client's structs in one piece are neighbours"
         span.count += 1
         span.stop, span.end = reader.position, reader.clock
+        if kind == reader.kind:
+            self.pairs.record(client, clock, reader)
+            return
+        span.written += reader.data[span.start : start] + as_kind(kind, start, reader)
+        span.start = span.stop
+        if kind == DELETED:
+            deleted = DeleteRange(client, max(clock, known), reader.clock)
+            self._deleted.append(deleted)
+            self.removed.append(Removed(deleted, reader.kind, reader.position - reader.content_at))
 
     def _woken(self, client: int) -> Iterator[_Section]:
         waiting = self._waiting.get(client)
@@ -164,13 +180,14 @@ class Cut:
             return None
         update = self.inspection.update
         runs = [
-            Run(client, span.clock, span.count, update[span.start : span.stop])
+            Run(client, span.clock, span.count, span.written + update[span.start : span.stop])
             for client, span in self._spans.items()
         ]
         ends = {client: span.end for client, span in self._spans.items()}
-        self._spans = {}
+        piece = Piece(encode_update(runs, self._deleted), ends)
+        self._spans, self._deleted = {}, []
         self._size_bytes = 0
-        return Piece(encode_update(runs), ends)
+        return piece
 
     def _delete_split(self) -> Piece:
         for pair in self._split:

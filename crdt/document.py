@@ -17,7 +17,7 @@ from crdt.errors import NotTaken, ProtocolError
 from crdt.gate import Inspection
 from crdt.keystroke import read_keystroke
 from crdt.limits import Limits
-from crdt.nesting import Nesting
+from crdt.places import Places
 from crdt.reading import Reading
 from crdt.rewriting import Removed, Rewriting
 from crdt.stand_ins import StandIns, may_be_altered
@@ -49,6 +49,9 @@ MEASURE_AFTER = 64
 KEPT_BESIDE = 2**16
 """Added to the depth of a document that holds what yrs would alter: then a snapshot of it has to be read."""
 
+PLAIN = 2**17
+"""Added to the depth of a document in which all stands in roots, and nothing is a type or under a key."""
+
 
 def merge(updates: list[Update], *, is_plain: bool = False) -> Update:
     """Merge updates, given in an order in which they can be integrated, into one; idempotent.
@@ -74,14 +77,14 @@ def _merge(updates: list[Update]) -> Update:
 class Document:
     """The live state of one document. All methods are synchronous; none keeps its arguments."""
 
-    __slots__ = ("_check", "_changes", "_doc", "_stand_ins", "clocks", "nesting", "pairs", "size_bytes")
+    __slots__ = ("_check", "_changes", "_doc", "_stand_ins", "clocks", "pairs", "places", "size_bytes")
 
     def __init__(self) -> None:
         self._doc: Doc[Text] | None = None
         """Made by the first update: an empty one takes 2.7 KB."""
         self.clocks: dict[int, int] = {}
         """For each client the next clock expected from it: the state vector, without asking yrs."""
-        self.nesting = Nesting()
+        self.places = Places()
         self.pairs = SurrogatePairs()
         self.size_bytes = 0
         """How large it may be: what is deleted is taken off when it is measured."""
@@ -111,20 +114,21 @@ class Document:
         integrate(self._live, hidden)
         self.size_bytes = len(snapshot)
         self.clocks = decode_state_vector(self._live.get_state())
-        self.nesting = Nesting(depth & ~KEPT_BESIDE)
+        self.places = Places(depth & ~(KEPT_BESIDE | PLAIN), is_learnt=depth & PLAIN != 0)
         self.pairs.record_all(snapshot)
 
     def become(self, other: "Document") -> None:
         """Take over the state of ``other``, which must not be used afterwards."""
         self._doc, self.clocks = other._doc, other.clocks
-        self.nesting, self.pairs = other.nesting, other.pairs
+        self.places, self.pairs = other.places, other.pairs
         self._check, self._stand_ins = other._check, other._stand_ins
         self.size_bytes, self._changes = other.size_bytes, other._changes
 
     @property
     def depth(self) -> int:
-        """How deeply shared types nest, and ``KEPT_BESIDE`` where yrs does not know all of the content."""
-        return self.nesting.deepest | (KEPT_BESIDE if self._stand_ins else 0)
+        """How deeply shared types nest, with ``KEPT_BESIDE`` and ``PLAIN`` where they are true of it."""
+        kept_beside = KEPT_BESIDE if self._stand_ins else 0
+        return self.places.deepest | kept_beside | (PLAIN if self.places.is_plain else 0)
 
     @property
     def state_vector(self) -> StateVector:
@@ -185,8 +189,10 @@ class Document:
         if keystroke is None or not keystroke.fits(self.clocks, self.pairs):
             return False
         client, clock, end, left, right, is_deletion = keystroke
-        if self.nesting.deepest and not is_deletion:
-            self.nesting.record_text(client, clock, left, right)
+        if not (
+            is_deletion or self.places.is_plain or self.places.record_text(client, clock, end, left, right)
+        ):
+            return False
         integrate(self._live, update)
         if is_deletion:
             self._changes += 1
@@ -195,6 +201,20 @@ class Document:
             self.clocks[client] = end
             self.size_bytes += len(update)
         return True
+
+    @property
+    def is_large_and_unlearnt(self) -> bool:
+        """Whether it may take longer than a step to find out where its structs stand."""
+        return not self.places.is_learnt and self.size_bytes > PIECE_LIMIT_BYTES
+
+    def learning(self) -> Iterator[None]:
+        """Learn where all that a snapshot brought stands, pausing now and then; raises ``DocumentBroken``."""
+        places = Places(self.places.deepest)
+        known: dict[int, int] = {}
+        while known != self.clocks:
+            written, known = self.diff(encode_state_vector(known)), dict(self.clocks)
+            yield from places.learning(written)
+        self.places.become(places)
 
     def knows(self, deleted: DeleteRange) -> bool:
         """Whether all of a range has come."""
@@ -314,17 +334,23 @@ class Intake:
             document.admit(inspection, self._limits)
         self._reading = inspection.reading
         repeats_deletes = self._is_complete and bool(inspection.deletes)
-        if inspection.fits and not repeats_deletes and len(inspection.update) <= PIECE_LIMIT_BYTES:
-            if inspection.ends or inspection.deletes:
-                yield self._take_whole(inspection)
+        if inspection.needs_places and not document.places.is_learnt:
+            yield from document.learning()
+        if not inspection.ends and not inspection.deletes:
             return
-        cut = Cut(inspection, document.clocks, document.nesting, document.pairs)
+        is_small = len(inspection.update) <= PIECE_LIMIT_BYTES
+        if inspection.fits and not repeats_deletes and is_small and self._may_enter_whole(inspection):
+            document.apply(Piece(inspection.update, inspection.ends), inspection.reading)
+            yield inspection.update
+            return
+        cut = Cut(inspection, document.clocks, document.places, document.pairs)
         for piece in cut.pieces():
             yield None if piece is None else self._take(piece)
         self.rest, self.gaps = cut.rest, cut.gaps
         if gone := [removed.range for removed in self.removed if document.knows(removed.range)]:
             # Its author has the content: the deletion is news only there.
             yield encode_update((), gone)
+        self.removed += cut.removed
 
     def run(self) -> list[Update]:
         """Take the update without a pause and return the accepted parts; raises as ``steps``."""
@@ -337,12 +363,11 @@ class Intake:
             raise
         return parts
 
-    def _take_whole(self, inspection: Inspection) -> Update:
-        document = self._document
-        if inspection.nests or inspection.has_pairs or document.nesting.deepest:
-            inspection.record(document.nesting)
-        document.apply(Piece(inspection.update, inspection.ends), inspection.reading)
-        return inspection.update
+    def _may_enter_whole(self, inspection: Inspection) -> bool:
+        places = self._document.places
+        if inspection.has_pairs or places.is_learnt and (inspection.has_places or not places.is_plain):
+            return inspection.record(places)
+        return True
 
     def _take(self, piece: Piece) -> Update | None:
         if not piece.ends:

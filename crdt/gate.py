@@ -8,8 +8,9 @@ its parent, and for a deletion the clocks it deletes (references/protocol.md, G1
 from collections.abc import Iterator, Mapping
 from sys import maxsize
 
+from crdt.content import ANY, JSON, STRING
 from crdt.errors import Malformed
-from crdt.nesting import Nesting
+from crdt.places import Places
 from crdt.reading import Reading
 from crdt.surrogates import SurrogatePairs
 from crdt.update import SKIP, Deletes, StructReader, Update, read_clients_count
@@ -33,7 +34,8 @@ class Inspection:
         "ends",
         "fits",
         "has_pairs",
-        "nests",
+        "has_places",
+        "needs_places",
         "reader",
         "reading",
         "sections",
@@ -59,8 +61,10 @@ class Inspection:
         """Afterwards: what it deletes."""
         self.fits = True
         """Whether everything is new and can be integrated struct by struct, as it stands."""
-        self.nests = False
-        """Whether any struct sits in a type that is not a root."""
+        self.has_places = False
+        """Whether any struct stands elsewhere than in the text of a root, or is a type."""
+        self.needs_places = False
+        """Whether anything new can only be taken when it is known where the rest stands (U17, U18)."""
         self.has_pairs = False
         """Whether any text holds a surrogate pair."""
         self.reading = Reading.ALIKE
@@ -103,12 +107,15 @@ class Inspection:
     def _walk_section(self, client: int, count: int) -> Iterator[None]:
         reader = self.reader
         ends = self.ends
+        known = self._clocks.get(client, 0)
         for index in range(1, count + 1):
             reader.read_struct(client)
             if reader.kind == SKIP or self.fits and not self._is_ready(reader):
                 self.fits = False
-            if reader.parent is not None:
-                self.nests = True
+            if reader.has_place:
+                self.has_places = True
+            if (reader.parent is not None or reader.length > 1) and reader.clock > known:
+                self.needs_places |= _needs_places(reader)
             if reader.pairs:
                 self.has_pairs = True
             if reader.reading > self.reading:
@@ -128,13 +135,29 @@ class Inspection:
     def _knows(self, client: int, clock: int) -> bool:
         return clock < self._clocks.get(client, 0) or clock < self.ends.get(client, 0)
 
-    def record(self, nesting: Nesting) -> None:
-        """Note where the structs of a fitting update sit and its pairs; raises ``TooLarge``."""
+    def record(self, places: Places) -> bool:
+        """Note where the structs of a fitting update stand and its pairs; raises ``NotTaken``.
+
+        Return whether all of them can enter as they are.
+        """
+        is_taken = True
         for client, clock, count, start, _ in self.sections:
             reader = StructReader(self.update, start)
             reader.clock = clock
             for _ in range(count):
                 clock = reader.clock
                 reader.read_struct(client)
-                nesting.record(client, clock, self._clocks.get(client, 0), reader)
-                self._pairs.record(client, clock, reader)
+                kind = places.record(client, clock, self._clocks.get(client, 0), reader)
+                if kind != reader.kind:
+                    is_taken = False
+                else:
+                    self._pairs.record(client, clock, reader)
+        return is_taken
+
+
+def _needs_places(reader: StructReader) -> bool:
+    if reader.parent is not None:
+        return True
+    return reader.kind in (JSON, STRING, ANY) and (
+        reader.has_key or reader.left is not None or reader.right is not None
+    )

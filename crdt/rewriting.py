@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from sys import maxsize
 
-from crdt.content import ANY, DELETED, EMBED, FORMAT, JSON, TYPE, XML_ELEMENT
+from crdt.content import ANY, DELETED, EMBED, FORMAT, GC, JSON, TYPE, XML_ELEMENT
 from crdt.encoding import Decoder, encode_any, encode_var_bytes, encode_var_string, encode_var_uint
 from crdt.gate import SLICE, Inspection
 from crdt.json_text import parse_json, rewrite_json
@@ -18,7 +18,7 @@ from crdt.reading import Reading
 from crdt.surrogates import SurrogatePairs
 from crdt.update import DeleteRange, Run, StructReader, Update, encode_update
 
-__all__ = ["Removed", "Rewriting", "rewritten"]
+__all__ = ["Removed", "Rewriting", "as_kind", "rewritten"]
 
 
 def rewritten(update: bytes) -> Update:
@@ -81,12 +81,18 @@ class Rewriting:
         if reader.reading is Reading.UNTAKABLE:
             deleted = DeleteRange(client, clock, reader.clock)
             self.removed.append(Removed(deleted, reader.kind, len(content)))
-            return _of_kind(DELETED, head) + encode_var_uint(reader.length)
+            return as_kind(DELETED, start, reader)
         if reader.kind == JSON:
             return _of_kind(ANY, head) + _values(Decoder(content))
         if reader.kind == ANY:
             return head + _with_float_zeros(reader)
         return head + _CONTENTS[reader.kind](Decoder(content))
+
+
+def as_kind(kind: int, start: int, reader: StructReader) -> bytes:
+    """Return the struct just read, which began at ``start``, as one of the same length without content."""
+    head = b"\x00" if kind == GC else _of_kind(kind, reader.data[start : reader.content_at])
+    return head + encode_var_uint(reader.length)
 
 
 def _of_kind(kind: int, head: bytes) -> bytes:

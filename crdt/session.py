@@ -178,7 +178,7 @@ class Session:
         ):
             return [Accepted(update, is_plain=True)]
         intake = document.intake(update, is_complete=is_complete, limits=self._limits)
-        if len(update) > PIECE_LIMIT_BYTES:
+        if len(update) > PIECE_LIMIT_BYTES or document.is_large_and_unlearnt:
             return [Ingest(self._ingest(intake, now, is_complete=is_complete))]
         effects: list[Effect] = [Accepted(part) for part in intake.run()]
         return effects + self._taken(intake, now, is_complete=is_complete)

@@ -9,7 +9,7 @@ sees it, because yrs trusts lengths, recurses without a limit and merges what Yj
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, NewType
 
-from crdt.content import GC, SKIP, ContentReader
+from crdt.content import GC, SKIP, TYPE, ContentReader
 from crdt.encoding import Decoder, encode_var_uint
 from crdt.errors import Malformed, TooLarge
 from crdt.reading import Reading
@@ -46,7 +46,7 @@ _KIND, _PARENT_SUB, _RIGHT, _LEFT = 0x1F, 0x20, 0x40, 0x80
 class StructReader(ContentReader):
     """Reads the structs of one section after another; the attributes describe the latest one."""
 
-    __slots__ = ("clock", "kind", "left", "length", "parent", "right")
+    __slots__ = ("clock", "has_key", "kind", "left", "length", "parent", "right")
 
     clock: int
     """Where the next struct starts; set it at the start of a section."""
@@ -57,6 +57,8 @@ class StructReader(ContentReader):
     """Origins, as (client, clock)."""
     parent: tuple[int, int] | None
     """The type that holds it, where that is an item named by its id."""
+    has_key: bool
+    """Whether it says that it stands under a key. Beside an origin only yrs and Yjs are to be believed."""
 
     def read_section_header(self) -> tuple[int, int]:
         """Read (number of structs, client) and set ``clock``."""
@@ -73,6 +75,7 @@ class StructReader(ContentReader):
         kind = info & _KIND
         self.kind = kind
         self.left = self.right = self.parent = None
+        self.has_key = info & _PARENT_SUB != 0
         self.pairs = ()
         self.reading = Reading.ALIKE
         if kind in (GC, SKIP):
@@ -92,6 +95,11 @@ class StructReader(ContentReader):
         self.clock += length
         if self.clock >= CLOCK_LIMIT:
             raise Malformed("clock out of range")
+
+    @property
+    def has_place(self) -> bool:
+        """Whether the struct just read has to be known to whoever stands beside it, or in it."""
+        return self.has_key or self.parent is not None or self.kind == TYPE
 
     def _read_id(self, client: int) -> tuple[int, int]:
         other = self.read_var_uint()

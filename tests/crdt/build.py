@@ -85,4 +85,4 @@ def var_bytes(content: bytes) -> bytes:
 
 BAIT = update(section(1, 0, text("bait ")))
 POISON = update(section(2, 0, text("half "), text("x", parent=(1, 0))))
-"""After ``BAIT`` yrs takes the first struct of it, then finds that a text cannot be a parent."""
+"""After ``BAIT`` yrs, unguarded, takes the first struct of it, then finds that a text cannot be a parent."""

@@ -55,6 +55,7 @@ def test_U6_what_no_document_takes_reaches_no_document_here_either() -> None:
     assert is_whole(holding(ONE), REFUSED, ONE)
 
 
+@pytest.mark.usefixtures("unguarded")
 def test_what_breaks_yrs_proves_nothing() -> None:
     assert not is_whole(holding(ONE), ONE, POISON)
 

@@ -15,7 +15,7 @@ from crdt.errors import Malformed
 from crdt.state_vector import decode_state_vector, encode_state_vector
 from crdt.summary import summarise
 from crdt.update import EMPTY_UPDATE, Update
-from tests.crdt.build import ARRAY, item, section, text, type_item, update
+from tests.crdt.build import item, section, text, update
 from tests.crdt.mutations import corpus
 
 HELLO = update(section(1, 0, text("hello")))
@@ -102,31 +102,12 @@ def test_bytes_that_are_no_snapshot_are_refused() -> None:
 STRING_AS_PARENT = update(section(2, 0, text("x", left=(1, 4)), item(8, b"\x01\x7e", parent=(1, 0))))
 
 
+@pytest.mark.usefixtures("unguarded")
 def test_an_item_in_a_piece_of_text_breaks_the_document() -> None:
     """Yrs fails in the middle of it, and what came before stays in the Doc."""
     document = holding(HELLO)
     with pytest.raises(DocumentBroken):
         document.intake(STRING_AS_PARENT).run()
-
-
-BREAKS_YRS: dict[str, tuple[tuple[Update, ...], Update]] = {
-    "an item in a number": (
-        (update(section(1, 0, item(8, b"\x01\x7d\x05", parent="a"))),),
-        update(section(2, 0, type_item(ARRAY, parent=(1, 0)))),
-    ),
-    "an item in a mark": (
-        (update(section(1, 0, item(6, b"\x01b\x04true"))),),
-        update(section(2, 0, text("x", parent=(1, 0)))),
-    ),
-}
-"""Known updates, and one that the walker lets through and yrs does not survive."""
-
-
-@pytest.mark.parametrize("name", BREAKS_YRS)
-def test_whatever_breaks_yrs_breaks_only_the_document(name: str) -> None:
-    known, last = BREAKS_YRS[name]
-    with pytest.raises(DocumentBroken):
-        holding(*known).intake(last).run()
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ DIFFERENCES: Final[dict[str, tuple[str, ...]]] = {
     MUTATED: ("onlyClocks",),
     # G6: the pair is deleted, where Yjs keeps two U+FFFD.
     SPLIT_PAIR: ("onlyClocks",),
-    # Taken as deleted. No client writes it, and Yjs itself reads it otherwise once it was cut.
+    # Taken as deleted (U17). No client writes it; once it was cut Yjs itself reads it otherwise, or throws.
     SEVERAL_UNDER_A_KEY: ("onlyClocks",),
     # U16: taken as deleted, unread.
     TOO_DEEP: ("onlyClocks",),

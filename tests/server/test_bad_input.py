@@ -9,7 +9,7 @@ import pytest
 from crdt.encoding import encode_var_bytes, encode_var_string, encode_var_uint
 from crdt.errors import CloseCode
 from server.connection import TOO_LARGE_TO_TAKE
-from tests.crdt.build import chain, item, section, text, update
+from tests.crdt.build import MAP, chain, item, section, text, type_item, update
 from tests.server.servers import RunningServer
 from tests.server.support import Peer, until, warnings_of
 
@@ -209,3 +209,52 @@ async def test_a_client_that_is_refused_again_and_again_leaves_nothing_behind(se
         await friend.append("x")
         await friend.acknowledge()
         await until(lambda: friend.shown == "x", "the text")
+
+
+NOTES = update(section(1, 0, type_item(MAP, parent="m"), text("bait ")))
+"""A map at clock 0, and text."""
+
+
+@pytest.mark.parametrize(
+    ("attack", "told"),
+    [
+        pytest.param(
+            [
+                update(section(2, 0, item(STRING, b"\x02ab", parent=(1, 0), key="k"))),
+                update(section(3, 0, text("x", left=(2, 0)))),
+                update(deletes={1: [(0, 1)]}),
+            ],
+            [b"4413: something was too large and was taken out"],
+            id="U17: values under a key that somebody splits",
+        ),
+        pytest.param(
+            [
+                update(
+                    section(
+                        2, 0, text("half ", parent=(1, 1)), item(ANY, b"\x01\x7e", parent=(1, 1), key="k")
+                    )
+                )
+            ],
+            [],
+            id="U18: text inside text",
+        ),
+    ],
+)
+async def test_what_yrs_fails_at_by_its_place_closes_nobody(
+    shared: RunningServer, caplog: pytest.LogCaptureFixture, attack: list[bytes], told: list[bytes]
+) -> None:
+    name = f"places-{len(attack)}"
+    async with shared.peer(name) as attacker, shared.peer(name) as friend:
+        for sent in (NOTES, *attack):
+            await attacker.ws.send(sync_update(sent))
+            await friend.append("on ")
+        await attacker.acknowledge()
+        await friend.acknowledge()
+        assert refusals(attacker) == told
+        assert not refusals(friend)
+        await attacker.append("both ")
+        await friend.shows(attacker.shown)
+        async with shared.peer(name) as third:
+            assert third.shown == friend.shown
+            assert sorted(third.shown.split()) == ["bait", "both", *["on"] * (len(attack) + 1)]
+    assert len(warnings_of(caplog)) == len(told)

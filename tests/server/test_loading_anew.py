@@ -16,7 +16,7 @@ from tests.server.parts import running_parts, status, step_1, update_frame
 from tests.server.several import cluster_of, document_text, room_of, write
 from tests.server.support import until, update_of
 
-pytestmark = pytest.mark.usefixtures("at_once")
+pytestmark = pytest.mark.usefixtures("at_once", "unguarded")
 
 
 async def test_R10_a_document_that_cannot_be_loaded_anew_for_a_bug_is_given_up() -> None:

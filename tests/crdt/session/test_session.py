@@ -4,6 +4,7 @@ import pytest
 
 from crdt.awareness import Awareness
 from crdt.cut import PIECE_LIMIT_BYTES, Piece
+from crdt.document import Document
 from crdt.effects import Accepted, Acknowledge, Announce, Discarded, Ingest, Reply, SendDiff
 from crdt.encoding import encode_var_bytes, encode_var_uint
 from crdt.errors import Malformed, ProtocolError, TooLarge
@@ -21,7 +22,7 @@ from crdt.reading import Reading
 from crdt.session import STATUS_LIMIT_BYTES, UNANSWERED_LIMIT, Session
 from crdt.state_vector import StateVector, decode_state_vector, encode_state_vector
 from crdt.update import EMPTY_UPDATE, Update
-from tests.crdt.build import section, text, update
+from tests.crdt.build import item, section, text, update
 from tests.crdt.session.support import Room, behind
 
 
@@ -172,6 +173,20 @@ def test_G4_a_large_update_is_taken_in_steps_each_with_its_effects(room: Room) -
     assert room.document.clocks == {1: 5, 3: 200_000}
     assert max(map(len, parts)) < 1.1 * PIECE_LIMIT_BYTES
     assert steps[-1] == [Acknowledge(b"\x01")]
+
+
+def test_U17_a_large_snapshot_is_learnt_in_steps_though_the_edit_is_small(room: Room) -> None:
+    structs = [item(8, b"\x01\x7e", parent="m", key=f"a key of many {index}") for index in range(4_000)]
+    room.document.intake(update(section(3, 0, *structs))).run()
+    room.document.become(Document.from_snapshot(room.document.encode(), room.document.depth))
+    pasted = Update(update(section(4, 0, text("pasted", left=(1, 4)))))
+    [ingest] = room.ann.receive(SyncUpdate(pasted), 0.0)
+    assert isinstance(ingest, Ingest)
+    *pauses, last, done = ingest.steps
+    assert (pauses, last, done) == ([[]] * len(pauses), [Accepted(pasted)], [])
+    assert len(pauses) == 4
+    more = Update(update(section(4, 6, text("more", left=(4, 5)))))
+    assert room.ann.receive(SyncUpdate(more), 0.0) == [Accepted(more, is_plain=True)]
 
 
 def test_a_broken_update_raises_and_changes_nothing(room: Room) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from crdt.document import Document
+from crdt.document import PLAIN, Document
 from crdt.errors import TooLarge
-from crdt.nesting import MAX_DEPTH
+from crdt.places import MAX_DEPTH
 from crdt.update import Update
 from tests.crdt.build import ARRAY, chain, section, text, type_item, update
 
@@ -58,7 +58,7 @@ def test_U8_text_in_a_root_is_flat_however_long() -> None:
     document = Document()
     for clock in range(200):
         document.intake(update(section(1, clock, text("a", left=(1, clock - 1) if clock else None)))).run()
-    assert document.depth == 0
+    assert document.depth == PLAIN
 
 
 def test_U8_a_repetition_cannot_make_known_structs_look_shallow() -> None:
