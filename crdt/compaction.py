@@ -7,10 +7,12 @@ says what the old snapshot and the updates say (crdt/evidence.py; references/pro
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crdt.document import Document, DocumentBroken, merge, take_all
+from crdt.document import CURRENT, Document, DocumentBroken
 from crdt.errors import ProtocolError
 from crdt.evidence import Evidence, FoldRefused
 from crdt.meaning import Statement
+from crdt.merging import merge
+from crdt.replay import take_all
 from crdt.rewriting import rewritten
 from crdt.update import Update
 
@@ -26,7 +28,7 @@ class Folded:
 
     update: Update
     depth: int
-    """How deeply shared types nest in it."""
+    """How deeply shared types nest in it, and what else ``Document.from_snapshot`` is to know of it."""
 
 
 def fold(snapshot: bytes | None, depth: int, updates: Sequence[bytes]) -> Folded:
@@ -100,4 +102,4 @@ def _depth_of(folded: Update) -> int:
     walked = Document()
     if take_all(walked, [folded]):
         raise FoldRefused("the snapshot is not complete in itself")
-    return walked.depth
+    return walked.depth | CURRENT

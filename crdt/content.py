@@ -4,7 +4,7 @@ Content is checked as Yjs reads it, and how yrs would read it is noted (referenc
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from sys import maxsize
 
 from crdt.encoding import Decoder
@@ -26,11 +26,14 @@ __all__ = [
     "STRING",
     "TYPE",
     "XML_ELEMENT",
+    "YJS_OPTIONS",
     "ContentReader",
+    "read_options",
 ]
 
-JUMP_LIMIT = 2**24
-"""The longest struct without content (U6): one GC struct of 2**32 would silence its client for ever."""
+JUMP_LIMIT = 2**28
+"""The longest struct without content (U6), which is longer than any content: one GC struct of 2**32 would
+silence its client for ever."""
 
 GC, DELETED, JSON, BINARY, STRING, EMBED, FORMAT, TYPE, ANY, DOC, SKIP = range(11)
 
@@ -39,9 +42,26 @@ _TYPES = range(7)
 
 
 _OBJECT = 118
+_KEPT_OPTIONS = re.compile(
+    rb"\x76[\x00-\x02](?:\x02gc[\x78\x79]|\x08autoLoad[\x78\x79])*"  # of Yjs
+    rb"|\x76\x04(?:\x02gc[\x78\x79]|\x08encoding\x7d\x01|\x08autoLoad\x78|\x0ashouldLoad\x78)*"  # of yrs
+    rb"|\x76\x04(?:\x02gc[\x78\x79]|\x08encoding\x7d\x01|\x08autoLoad\x79|\x0ashouldLoad\x79)*"
+)
+YJS_OPTIONS = (b"gc", b"autoLoad", b"meta", b"guid", b"collectionid")
+"""What Yjs makes of the options of a subdocument; it drops the others when it writes."""
+
 LOST_OPTIONS = rb"\x04meta|\x04guid|\x0ccollectionid|\x02gc[^\x78\x79]|\x08autoLoad[^\x78\x79]"
-"""The options of a subdocument that yrs drops, as a regular expression."""
-_LOST_OPTIONS = re.compile(LOST_OPTIONS)
+"""Those of them that yrs drops, as a regular expression."""
+
+
+def read_options(options: Decoder) -> Iterator[tuple[bytes, bytes]]:
+    """Go through an object at the position of ``options``, which was checked: key and encoded value."""
+    options.read_byte()
+    for _ in range(options.read_var_uint()):
+        key = options.read_var_bytes()
+        start = options.position
+        options.skip_any()
+        yield key, options.data[start : options.position]
 
 
 class ContentReader(Decoder):
@@ -122,7 +142,9 @@ class ContentReader(Decoder):
         return count
 
     def _read_json(self) -> None:
-        self.reading = inspect_json(self.read_var_bytes())
+        start = self.skip_var_bytes()
+        is_large = self.position - start > self._limit_bytes
+        self._is(Reading.UNTAKABLE if is_large else inspect_json(self.data[start : self.position]))
 
     def _read_subdocument(self) -> None:
         self.read_var_string()
@@ -130,8 +152,10 @@ class ContentReader(Decoder):
         self._read_any()
         if self.data[start] != _OBJECT:
             raise Malformed("options of a subdocument are an object")
-        if _LOST_OPTIONS.search(self.data, start, self.position):
-            self._is(Reading.ALTERED)
+        if _KEPT_OPTIONS.fullmatch(self.data, start, self.position):
+            return
+        is_odd = any(key not in YJS_OPTIONS for key, _ in read_options(Decoder(self.data, start)))
+        self._is(Reading.UNREADABLE if is_odd else Reading.ALTERED)
 
     def _read_item_count(self) -> int:
         count = self.read_count()

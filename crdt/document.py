@@ -6,11 +6,12 @@ state) is complete only because the gate lets nothing in that would have to wait
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from sys import maxsize
 
-from pycrdt import Doc, Snapshot, Text, TransactionEvent, merge_updates
+from pycrdt import Doc, Snapshot, Text, TransactionEvent
 
+from crdt.capacity import Capacity
 from crdt.clock_check import ClockCheck
 from crdt.cut import PIECE_LIMIT_BYTES, Cut, Piece
 from crdt.errors import NotTaken, ProtocolError
@@ -31,10 +32,7 @@ from crdt.surrogates import SurrogatePairs
 from crdt.update import EMPTY_UPDATE, DeleteRange, Update, encode_update
 from crdt.yrs import DocumentBroken, integrate, yrs
 
-__all__ = ["Document", "DocumentBroken", "Intake", "merge"]
-
-_MERGE_WIDTH = 64
-"""``merge_updates`` is superlinear: 4,000 updates at once take 115 ms, in a tree of 64 they take 6 ms."""
+__all__ = ["Document", "DocumentBroken", "Intake"]
 
 _MANY = 1_000
 """Clients of whom yrs writes the state vector: of 45,000 in 3 ms, where Python takes 21."""
@@ -43,8 +41,11 @@ _NOTHING = b"\x00"
 """The state vector of who has nothing."""
 
 
-MEASURE_AFTER = 64
-"""So many changes make a full document worth another look: it is encoded for that."""
+RANGE_BYTES = 20
+"""What a deletion adds to a document at most, where it cuts a struct in two."""
+
+CURRENT = 2**18
+"""Added to the depth of what is folded: a snapshot without it is of a time that kept nothing beside yrs."""
 
 KEPT_BESIDE = 2**16
 """Added to the depth of a document that holds what yrs would alter: then a snapshot of it has to be read."""
@@ -53,31 +54,10 @@ PLAIN = 2**17
 """Added to the depth of a document in which all stands in roots, and nothing is a type or under a key."""
 
 
-def merge(updates: list[Update], *, is_plain: bool = False) -> Update:
-    """Merge updates, given in an order in which they can be integrated, into one; idempotent.
-
-    ``is_plain`` where it is known that there is nothing in them but typed text and deletions.
-    """
-    if len(updates) > 1 and not is_plain and any(map(may_be_altered, updates)):
-        stand_ins = StandIns()
-        return stand_ins.reveal(_merge([stand_ins.hide(update) for update in updates]))
-    return _merge(updates)
-
-
-def _merge(updates: list[Update]) -> Update:
-    while len(updates) > 1:
-        with yrs():
-            updates = [
-                Update(merge_updates(*updates[index : index + _MERGE_WIDTH]))
-                for index in range(0, len(updates), _MERGE_WIDTH)
-            ]
-    return updates[0] if updates else EMPTY_UPDATE
-
-
 class Document:
     """The live state of one document. All methods are synchronous; none keeps its arguments."""
 
-    __slots__ = ("_check", "_changes", "_doc", "_stand_ins", "clocks", "pairs", "places", "size_bytes")
+    __slots__ = ("_capacity", "_check", "_doc", "_stand_ins", "clocks", "pairs", "places", "size_bytes")
 
     def __init__(self) -> None:
         self._doc: Doc[Text] | None = None
@@ -90,8 +70,7 @@ class Document:
         """How large it may be: what is deleted is taken off when it is measured."""
         self._check = ClockCheck()
         self._stand_ins = StandIns()
-        self._changes = 0
-        """How often it has changed since it was measured."""
+        self._capacity = Capacity()
 
     @classmethod
     def from_snapshot(cls, snapshot: bytes, depth: int) -> "Document":
@@ -106,7 +85,7 @@ class Document:
     def restoring(self, snapshot: bytes, depth: int) -> Iterator[None]:
         """Do the same with a new document, pausing now and then."""
         hidden = Update(snapshot)
-        if depth & KEPT_BESIDE:
+        if depth & KEPT_BESIDE or not depth & CURRENT and may_be_altered(snapshot):
             for step in self._stand_ins.hiding(snapshot):
                 if step is not None:
                     hidden = step
@@ -114,7 +93,7 @@ class Document:
         integrate(self._live, hidden)
         self.size_bytes = len(snapshot)
         self.clocks = decode_state_vector(self._live.get_state())
-        self.places = Places(depth & ~(KEPT_BESIDE | PLAIN), is_learnt=depth & PLAIN != 0)
+        self.places = Places(depth & ~(KEPT_BESIDE | PLAIN | CURRENT), is_learnt=depth & PLAIN != 0)
         self.pairs.record_all(snapshot)
 
     def become(self, other: "Document") -> None:
@@ -122,7 +101,7 @@ class Document:
         self._doc, self.clocks = other._doc, other.clocks
         self.places, self.pairs = other.places, other.pairs
         self._check, self._stand_ins = other._check, other._stand_ins
-        self.size_bytes, self._changes = other.size_bytes, other._changes
+        self.size_bytes, self._capacity = other.size_bytes, other._capacity
 
     @property
     def depth(self) -> int:
@@ -159,26 +138,41 @@ class Document:
         with yrs():
             return Snapshot.from_doc(self._live).encode()
 
-    def intake(self, update: bytes, *, is_complete: bool = False, limits: Limits | None = None) -> "Intake":
+    def intake(
+        self,
+        update: bytes,
+        *,
+        is_complete: bool = False,
+        limits: Limits | None = None,
+        untold: Sequence[DeleteRange] = (),
+    ) -> "Intake":
         """Begin to take ``update``; ``is_complete`` for a sync step 2, which repeats known deletions.
 
-        ``limits`` where it is new: what another node or the log has taken already has to be taken.
+        ``limits`` where it is new: what another node or the log has taken already has to be taken. ``untold``
+        is that of the former intake of which this is the rest.
         """
-        return Intake(self, update, limits, is_complete=is_complete)
+        return Intake(self, update, limits, untold, is_complete=is_complete)
 
     def admit(self, inspection: Inspection, limits: Limits) -> None:
         """Raise ``NotTaken`` where there is no place for what an update brings (L8)."""
-        if not inspection.ends:
-            return
-        size_bytes = len(inspection.update)
-        if self.size_bytes + size_bytes > limits.document_bytes and self._changes >= MEASURE_AFTER:
+        clocks = self.clocks
+        new_bytes = sum(
+            stop - start
+            for client, _, _, start, stop in inspection.sections
+            if inspection.ends[client] > clocks.get(client, 0)
+        )
+        # What is deleted is let in though it makes a full document larger, up to what a message may be.
+        limit_bytes = limits.document_bytes if new_bytes else 2 * limits.document_bytes
+        added_bytes = new_bytes + RANGE_BYTES * inspection.deletes.count
+        if self.size_bytes + added_bytes > limit_bytes and self._capacity.is_due(self.size_bytes, limits):
             self.size_bytes = len(self.encode())
-            self._changes = 0
-        if self.size_bytes + size_bytes > limits.document_bytes:
+            self._capacity.measured(self.size_bytes, is_full=self.size_bytes + added_bytes > limit_bytes)
+        if self.size_bytes + added_bytes > limit_bytes:
             raise NotTaken("the document is full")
-        newcomers = sum(client not in self.clocks for client in inspection.ends)
-        if newcomers and len(self.clocks) + newcomers > limits.clients:
+        newcomers = sum(client not in clocks for client in inspection.ends)
+        if newcomers and len(clocks) + newcomers > limits.clients:
             raise NotTaken("the document has too many client ids")
+        self.size_bytes += RANGE_BYTES * inspection.deletes.count
 
     def take_keystroke(self, update: bytes) -> bool:
         """Take ``update`` if it is a keystroke that fits at once; False leaves it to ``intake``.
@@ -195,7 +189,8 @@ class Document:
             return False
         integrate(self._live, update)
         if is_deletion:
-            self._changes += 1
+            self.size_bytes += RANGE_BYTES
+            self._capacity.has_deleted = True
         else:
             self._check.moved.setdefault(client, clock)
             self.clocks[client] = end
@@ -226,7 +221,7 @@ class Document:
         Raises ``Malformed`` or ``DocumentBroken``.
         """
         self.size_bytes += len(piece.update)
-        self._changes += 1
+        self._capacity.has_deleted = True
         is_altered = reading is Reading.ALTERED
         integrate(self._live, self._stand_ins.hide(piece.update) if is_altered else piece.update)
         for client, end in piece.ends.items():
@@ -256,7 +251,8 @@ class Document:
         finally:
             doc.unobserve(subscription)
         self._compare_clocks()
-        self._changes += 1
+        self.size_bytes += len(update)
+        self._capacity.has_deleted = True
         return new[0] if new else None
 
     @property
@@ -287,10 +283,17 @@ class Intake:
         "not_taken",
         "removed",
         "rest",
+        "untold",
     )
 
     def __init__(
-        self, document: Document, update: bytes, limits: Limits | None, *, is_complete: bool
+        self,
+        document: Document,
+        update: bytes,
+        limits: Limits | None,
+        untold: Sequence[DeleteRange],
+        *,
+        is_complete: bool,
     ) -> None:
         self._document = document
         self._update = update
@@ -303,6 +306,8 @@ class Intake:
         """Afterwards: what ``rest`` waits for, as (client, clock known so far)."""
         self.removed: list[Removed] = []
         """Afterwards: what was taken as deleted, because it is beyond a limit."""
+        self.untold = tuple(untold)
+        """Afterwards: what of that has to wait, and whose deletion its author has to be told yet."""
         self.not_taken: NotTaken | None = None
         """Afterwards: why no more of it was taken than the parts that were yielded."""
 
@@ -330,6 +335,7 @@ class Intake:
             inspection = Inspection(rewriting.update, document.clocks, document.pairs)
             yield from inspection.steps()
             self.removed = [removed for removed in rewriting.removed if not document.knows(removed.range)]
+            self.untold += tuple(removed.range for removed in self.removed)
         if self._limits is not None:
             document.admit(inspection, self._limits)
         self._reading = inspection.reading
@@ -342,15 +348,21 @@ class Intake:
         if inspection.fits and not repeats_deletes and is_small and self._may_enter_whole(inspection):
             document.apply(Piece(inspection.update, inspection.ends), inspection.reading)
             yield inspection.update
+            yield from self._tell_deleted()
             return
         cut = Cut(inspection, document.clocks, document.places, document.pairs)
         for piece in cut.pieces():
             yield None if piece is None else self._take(piece)
         self.rest, self.gaps = cut.rest, cut.gaps
-        if gone := [removed.range for removed in self.removed if document.knows(removed.range)]:
-            # Its author has the content: the deletion is news only there.
-            yield encode_update((), gone)
         self.removed += cut.removed
+        yield from self._tell_deleted()
+
+    def _tell_deleted(self) -> Iterator[Update]:
+        """Yield the deletion of what came in as deleted: only its author, who has the content, needs it."""
+        gone = [deleted for deleted in self.untold if self._document.knows(deleted)]
+        if gone:
+            self.untold = tuple(deleted for deleted in self.untold if deleted not in gone)
+            yield encode_update((), gone)
 
     def run(self) -> list[Update]:
         """Take the update without a pause and return the accepted parts; raises as ``steps``."""
@@ -374,26 +386,3 @@ class Intake:
             return self._document.apply_deletes(piece.update)
         self._document.apply(piece, self._reading)
         return piece.update
-
-
-def take_all(
-    document: Document, updates: Iterable[Update], accept: Callable[[Update], None] = lambda part: None
-) -> list[Update]:
-    """Take updates in any order as far as possible, telling ``accept`` every part that was new.
-
-    Returns what still waits for something unknown; raises as ``Intake.steps``.
-    """
-    waiting = list(updates)
-    progress = True
-    while waiting and progress:
-        progress = False
-        rests = []
-        for update in waiting:
-            intake = document.intake(update)
-            for part in intake.run():
-                accept(part)
-                progress = True
-            if intake.rest is not None:
-                rests.append(intake.rest)
-        waiting = rests
-    return waiting

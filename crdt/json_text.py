@@ -21,7 +21,7 @@ DEPTH_LIMIT = 500
 _YRS_DEPTH = 127
 _YRS_INTEGERS = range(-(2**63), 2**63)
 
-_EXACT = re.compile(r"[0-9.-]{1,15}")
+_EXACT = re.compile(r"-?[0-9.]{1,15}")
 """Decimals of so few digits become the same number whoever reads them."""
 
 _REMEMBERED_BYTES = 256
@@ -48,17 +48,21 @@ def inspect_json(text: bytes) -> Reading:
 
 
 def _inspect(text: bytes) -> Reading:
-    if max(_depths(text), default=0) > DEPTH_LIMIT:
-        return Reading.UNTAKABLE
     numbers = _Numbers()
-    parse_json(text, numbers)
-    reading = numbers.reading
+    try:
+        _parse(text, numbers)
+    except RecursionError:
+        return Reading.UNTAKABLE  # Whatever else is wrong with it: nobody is given it.
+    except ValueError as error:
+        raise Malformed("not JSON") from error
+    # From here on every string in it has an end.
+    depth = max(_depths(text), default=0)
+    if depth > DEPTH_LIMIT:
+        return Reading.UNTAKABLE
     decoded = text.decode()
     if _HALF.search(decoded) and rewrite_json(decoded) != decoded:
         return Reading.UNREADABLE
-    if reading < Reading.ALTERED and max(_depths(text), default=0) > _YRS_DEPTH:
-        return Reading.ALTERED
-    return reading
+    return max(numbers.reading, Reading.ALTERED) if depth > _YRS_DEPTH else numbers.reading
 
 
 _inspect_short = lru_cache(4_096)(_inspect)
@@ -107,18 +111,18 @@ class _Numbers:
         self.reading = max(self.reading, reading)
 
 
-def parse_json(text: bytes, numbers: _Numbers | None = None) -> object:
-    """Return what ``JSON.parse`` reads, numbers as floats; raises ``Malformed``."""
-    numbers = numbers or _Numbers()
-    try:
-        return json.loads(
-            text.decode(),
-            parse_int=numbers.integer,
-            parse_float=numbers.decimal,
-            parse_constant=_refuse_constant,
-        )
-    except (ValueError, RecursionError) as error:
-        raise Malformed("not JSON") from error
+def parse_json(text: bytes) -> object:
+    """Return what ``JSON.parse`` reads, numbers as floats; of text that ``inspect_json`` has passed."""
+    return _parse(text, _Numbers())
+
+
+def _parse(text: bytes, numbers: _Numbers) -> object:
+    return json.loads(
+        text.decode(),
+        parse_int=numbers.integer,
+        parse_float=numbers.decimal,
+        parse_constant=_refuse_constant,
+    )
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,8 +1,8 @@
 """Writes content anew that yrs refuses or misreads, as the same values in a form that it reads as Yjs does.
 
 An update comes out with the same clocks, origins and parents (references/protocol.md, U13, U15, U16). What
-is beyond a limit comes out as deleted content of the same length, and its deletion is part of the update:
-what its author writes behind it is taken, and everybody sees the same.
+is beyond a limit comes out as deleted content of the same length: what its author writes behind it is taken,
+and everybody sees the same.
 """
 
 from collections import deque
@@ -10,7 +10,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from sys import maxsize
 
-from crdt.content import ANY, DELETED, EMBED, FORMAT, GC, JSON, TYPE, XML_ELEMENT
+from crdt.content import (
+    ANY,
+    DELETED,
+    DOC,
+    EMBED,
+    FORMAT,
+    GC,
+    JSON,
+    TYPE,
+    XML_ELEMENT,
+    YJS_OPTIONS,
+    read_options,
+)
 from crdt.encoding import Decoder, encode_any, encode_var_bytes, encode_var_string, encode_var_uint
 from crdt.gate import SLICE, Inspection
 from crdt.json_text import parse_json, rewrite_json
@@ -57,19 +69,21 @@ class Rewriting:
     removed: list[Removed] = field(default_factory=list)
 
     def steps(self) -> Iterator[None]:
-        """Write the update anew, pausing now and then."""
+        """Write the update anew, pausing now and then; its delete set stays as it is."""
         runs = []
+        passed = 0
         for client, clock, count, start, _ in self.inspection.sections:
             reader = StructReader(self.inspection.update, start, self.content_limit_bytes)
             reader.clock = clock
             structs: list[bytes] = []
-            for index in range(1, count + 1):
+            for _ in range(count):
                 structs.append(self._rewritten(client, reader))
-                if index % SLICE == 0:
+                passed += 1
+                if passed % SLICE == 0:
                     yield
             runs.append(Run(client, clock, count, b"".join(structs)))
-        deletes = [*self.inspection.deletes, *(removed.range for removed in self.removed)]
-        self.update = encode_update(runs, deletes)
+        without_deletes = encode_update(runs)[:-1]
+        self.update = Update(without_deletes + self.inspection.deletes.encoded)
 
     def _rewritten(self, client: int, reader: StructReader) -> bytes:
         start, clock = reader.position, reader.clock
@@ -132,4 +146,12 @@ def _type(content: Decoder) -> bytes:
     return encode_var_uint(XML_ELEMENT) + content.data[content.position :]
 
 
-_CONTENTS = {EMBED: _embed, FORMAT: _mark, TYPE: _type}
+def _subdocument(content: Decoder) -> bytes:
+    """U13: Yjs drops the options that it does not know."""
+    guid = content.read_var_bytes()
+    options = [(key, value) for key, value in read_options(content) if key in YJS_OPTIONS]
+    entries = b"".join(encode_var_bytes(key) + value for key, value in options)
+    return encode_var_bytes(guid) + b"\x76" + encode_var_uint(len(options)) + entries
+
+
+_CONTENTS = {EMBED: _embed, FORMAT: _mark, TYPE: _type, DOC: _subdocument}

@@ -10,7 +10,7 @@ Rules of the machine (references/protocol.md, S1–S9):
 """
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import assert_never
@@ -42,7 +42,7 @@ from crdt.messages import (
     SyncStep2,
     SyncUpdate,
 )
-from crdt.update import Update
+from crdt.update import DeleteRange, Update
 
 __all__ = ["Session"]
 
@@ -70,6 +70,8 @@ class _Held:
     update: Update
     gaps: frozenset[tuple[int, int]]
     since: float
+    untold: Sequence[DeleteRange]
+    """As that of its intake."""
 
 
 _age = attrgetter("since")
@@ -145,7 +147,7 @@ class Session:
         """Try again what is held back and may have become possible; drop what is too old (S5)."""
         effects: list[Effect] = []
         while (held := next(filter(self._may_go_on, self._held), None)) is not None:
-            intake = self._document.intake(held.update, limits=self._limits)
+            intake = self._document.intake(held.update, limits=self._limits, untold=held.untold)
             try:
                 effects += map(Accepted, intake.run())
             except ProtocolError:
@@ -196,6 +198,7 @@ class Session:
             # A whole step 2 repeats all that the peer ever sent (S5).
             self._held.clear()
             self._has_lost = False
+            self._told = None
             return refused + self._answer()
         if intake.rest is None:
             return refused
@@ -220,7 +223,7 @@ class Session:
         if intake.rest is None or any(held.update == intake.rest for held in self._held):
             return []
         self._asked = self._asked if self._held else _NO_GAPS
-        insort(self._held, _Held(intake.rest, intake.gaps, since), key=_age)
+        insort(self._held, _Held(intake.rest, intake.gaps, since, intake.untold), key=_age)
         if intake.gaps <= self._asked:
             return []
         self._asked |= intake.gaps

@@ -21,10 +21,8 @@ __all__ = ["StandIns", "may_be_altered"]
 _MARK = uuid4().hex.encode()
 """Begins every stand-in of this process. Nobody outside sees one, so nobody can write what looks like one."""
 
-_STAND_IN = re.compile(
-    rb'\x32"%b([0-9a-f]{16})"|\x77\x30%b([0-9a-f]{16})|\x31%b([0-9a-f]{16})d' % (_MARK, _MARK, _MARK)
-)
-"""JSON in an embed or a mark; a value; the name of a subdocument, behind which come options."""
+_STAND_IN = re.compile(_MARK + b"([0-9a-f]{16})")
+"""What it is found by, in 0.6 ns a byte; around it are a length and quotes, a tag or options."""
 
 _MAY_BE_ALTERED = re.compile(
     rb"\x7a.{8}"  # an int64
@@ -33,7 +31,7 @@ _MAY_BE_ALTERED = re.compile(
     re.DOTALL,
 )
 
-_KEPT_MIN = 1_024
+_KEPT_MIN, _KEPT_MIN_BYTES = 1_024, 2**20
 """So many contents are kept before anybody looks which are gone."""
 
 
@@ -45,14 +43,16 @@ def may_be_altered(update: bytes) -> bool:
 class StandIns:
     """The contents of one document that have a stand-in, each once."""
 
-    __slots__ = ("_contents", "_next", "_numbers", "_review_at")
+    __slots__ = ("_contents", "_kept_bytes", "_next", "_numbers", "_review_at", "_review_at_bytes")
 
     def __init__(self) -> None:
-        self._contents: dict[int, bytes] = {}
+        self._contents: dict[int, tuple[int, bytes]] = {}
+        """By number: the kind, and what stands in the update."""
+        self._kept_bytes = 0
         self._numbers: dict[tuple[int, bytes], int] = {}
         """By kind and content: what is equal has the same stand-in, for yrs compares marks."""
         self._next = 0
-        self._review_at = _KEPT_MIN
+        self._review_at, self._review_at_bytes = _KEPT_MIN, _KEPT_MIN_BYTES
 
     def __bool__(self) -> bool:
         return bool(self._contents)
@@ -67,16 +67,17 @@ class StandIns:
         """Do the same, pausing now and then: yield None for a pause, and the update at the end."""
         reader = StructReader(update)
         parts: list[bytes] = []
-        position = 0
+        position = passed = 0
         for _ in range(reader.read_count(3)):
             count, client = reader.read_section_header()
-            for index in range(1, count + 1):
+            for _ in range(count):
                 reader.read_struct(client)
                 if reader.reading is Reading.ALTERED:
                     for start, stop, stand_in in self._stand_ins(reader):
                         parts += (update[position:start], stand_in)
                         position = stop
-                if index % SLICE == 0:
+                passed += 1
+                if passed % SLICE == 0:
                     yield None
         yield Update(b"".join((*parts, update[position:])))
 
@@ -100,7 +101,8 @@ class StandIns:
     def _name(self, kind: int, content: bytes) -> bytes:
         number = self._numbers.setdefault((kind, content), self._next)
         if number == self._next:
-            self._contents[number] = content
+            self._contents[number] = kind, content
+            self._kept_bytes += len(content)
             self._next += 1
         return _MARK + b"%016x" % number
 
@@ -111,26 +113,30 @@ class StandIns:
         parts: list[bytes] = []
         position = 0
         for found in _STAND_IN.finditer(written):
-            parts += (written[position : found.start()], self._contents[_number(found)])
-            position = found.end()
-            if found[3] is not None:
-                options = Decoder(written, position)
+            kind, content = self._contents[int(found[1], 16)]
+            start, stop = found.span()
+            if kind == DOC:
+                options = Decoder(written, stop + 1)
                 options.skip_any()
-                position = options.position
+                start, stop = start - 1, options.position
+            elif kind == ANY:
+                start -= 2
+            else:
+                start, stop = start - 2, stop + 1
+            parts += (written[position:start], content)
+            position = stop
         return Update(b"".join((*parts, written[position:])))
 
     @property
     def is_due(self) -> bool:
         """Whether so much is kept that ``review`` is worth its while."""
-        return len(self._contents) >= self._review_at
+        return len(self._contents) >= self._review_at or self._kept_bytes >= self._review_at_bytes
 
     def review(self, written: bytes) -> None:
         """Forget the contents whose stand-ins are not in ``written``, the whole document as yrs writes it."""
-        numbers = {_number(found) for found in _STAND_IN.finditer(written)}
+        numbers = {int(found[1], 16) for found in _STAND_IN.finditer(written)}
         self._contents = {number: self._contents[number] for number in numbers}
         self._numbers = {key: number for key, number in self._numbers.items() if number in numbers}
+        self._kept_bytes = sum(len(content) for _, content in self._contents.values())
         self._review_at = max(_KEPT_MIN, 2 * len(numbers))
-
-
-def _number(found: "re.Match[bytes]") -> int:
-    return int(found[1] or found[2] or found[3], 16)
+        self._review_at_bytes = max(_KEPT_MIN_BYTES, 2 * self._kept_bytes)

@@ -150,6 +150,11 @@ class Deletes:
     def __bool__(self) -> bool:
         return self.count > 0
 
+    @property
+    def encoded(self) -> bytes:
+        """The delete set as it stands in the update."""
+        return self._update[self._start :]
+
     def __iter__(self) -> Iterator[DeleteRange]:
         return read_delete_set(Decoder(self._update, self._start))
 

@@ -1,6 +1,6 @@
 """Accepted updates on their way to be entries: merged once, for the wire, the store and the stream."""
 
-from crdt.document import merge
+from crdt.merging import merge
 from crdt.update import Update
 
 __all__ = ["ENTRY_LIMIT_BYTES", "Batch"]

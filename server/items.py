@@ -7,7 +7,8 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from crdt.document import DocumentBroken, merge
+from crdt.document import DocumentBroken
+from crdt.merging import merge
 from crdt.update import Update
 from server.batch import ENTRY_LIMIT_BYTES
 from server.storage import Entry

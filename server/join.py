@@ -5,7 +5,8 @@ what was accepted since (references/protocol.md, R4).
 """
 
 from crdt.dialects import Dialect
-from crdt.document import Document, merge
+from crdt.document import Document
+from crdt.merging import merge
 from crdt.messages import SyncStep2, SyncUpdate
 from crdt.state_vector import StateVector
 from crdt.update import EMPTY_UPDATE, Update

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crdt.compaction import REPLAY_WIDTH
-from crdt.document import Document, DocumentBroken, merge, take_all
+from crdt.document import Document, DocumentBroken
 from crdt.errors import ProtocolError
+from crdt.merging import merge
+from crdt.replay import take_all
 from crdt.rewriting import rewritten
 from crdt.update import Update
 from server.storage import DocumentUnreadable, Store, Stored

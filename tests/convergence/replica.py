@@ -7,10 +7,11 @@ import pycrdt
 from pycrdt import Doc, Snapshot, Text
 
 from crdt.awareness import Awareness
-from crdt.document import Document, merge
+from crdt.document import Document
 from crdt.effects import Accepted, Discarded, Effect, Ingest
 from crdt.encoding import Decoder
 from crdt.limits import Limits
+from crdt.merging import merge
 from crdt.messages import Message
 from crdt.session import Session
 from crdt.state_vector import decode_state_vector, encode_state_vector

@@ -12,8 +12,9 @@ import pytest
 import pytest_asyncio
 
 from crdt.compaction import fold
-from crdt.document import Document, merge
+from crdt.document import Document
 from crdt.meaning import means_same
+from crdt.merging import merge
 from crdt.messages import Message, SyncStep2, SyncUpdate
 from crdt.update import Update
 from tests.convergence.oracle import Log, Oracle, oracle

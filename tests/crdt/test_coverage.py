@@ -12,7 +12,7 @@ ONE = update(section(1, 0, text("one ")))
 TWO = update(section(1, 4, text("two ", left=(1, 3))))
 THREE = update(section(2, 0, text("three ", left=(1, 7))))
 DELETION = update(deletes={1: [(0, 2)]})
-REFUSED = update(section(3, 0, gc(2**24 + 1)))
+REFUSED = update(section(3, 0, gc(2**28 + 1)))
 POISON = update(section(4, 0, text("half "), text("x", parent=(1, 0))))
 """yrs takes the first struct, then finds that a text cannot be a parent."""
 

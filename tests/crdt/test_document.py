@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycrdt import Doc, Text
 
-from crdt.document import Document, DocumentBroken, merge, take_all
+from crdt.document import Document, DocumentBroken
 from crdt.errors import Malformed
+from crdt.merging import merge
+from crdt.replay import take_all
 from crdt.state_vector import decode_state_vector, encode_state_vector
 from crdt.summary import summarise
 from crdt.update import EMPTY_UPDATE, Update

@@ -5,9 +5,12 @@ from dataclasses import replace
 import pytest
 from pycrdt import Doc, Text
 
-from crdt.document import KEPT_BESIDE, Document, merge
+from crdt.compaction import fold
+from crdt.document import KEPT_BESIDE, Document
 from crdt.encoding import encode_var_string, encode_var_uint
+from crdt.errors import Malformed
 from crdt.limits import Limits
+from crdt.merging import merge
 from crdt.summary import summarise
 from crdt.update import DeleteRange, Update
 from tests.crdt.build import item, section, text, update
@@ -187,9 +190,9 @@ def test_U16_content_beyond_a_limit_is_taken_as_deleted_and_what_is_beside_it_is
     sent = update(section(2, 0, text("ok")), section(1, 0, TOO_LARGE[name], text("!", left=(1, length - 1))))
     document = Document()
     intake = document.intake(sent, limits=LIMITS)
-    [part] = intake.run()
+    part, deletion = intake.run()
     assert [removed.range for removed in intake.removed] == [DeleteRange(1, 0, length)]
-    assert summarise(part).deletes == [DeleteRange(1, 0, length)]
+    assert deletion == update(deletes={1: [(0, length)]})
     assert document.clocks == {1: length + 1, 2: 2}
     reader: Doc[Text] = Doc()
     reader.apply_update(part)
@@ -198,6 +201,41 @@ def test_U16_content_beyond_a_limit_is_taken_as_deleted_and_what_is_beside_it_is
 
 def test_U16_what_the_log_holds_already_is_taken_whatever_its_size() -> None:
     assert taken(TOO_LARGE["text"]).encode() == of(TOO_LARGE["text"])
+
+
+def test_U16_text_that_is_longer_than_any_struct_of_a_client_may_be_leaves_its_author_where_it_is() -> None:
+    intake = Document().intake(of(text("x" * (2**24 + 1))), limits=Limits.of())
+    part, deletion = intake.run()
+    assert part == of(item(1, encode_var_uint(2**24 + 1)))
+    assert deletion == update(deletes={1: [(0, 2**24 + 1)]})
+
+
+def test_U16_its_author_is_told_of_the_deletion_also_where_it_had_to_wait() -> None:
+    document = Document()
+    waits = document.intake(
+        update(section(7, 0, item(8, b"\x01" + b"\x75\x01" * 501 + b"\x7e", left=(8, 0)))), limits=Limits.of()
+    )
+    assert waits.run() == []
+    document.intake(update(section(8, 0, text("a")))).run()
+    assert waits.rest is not None
+    part, deletion = document.intake(waits.rest, limits=Limits.of(), untold=waits.untold).run()
+    assert deletion == update(deletes={7: [(0, 1)]})
+
+
+def test_U13_a_text_without_an_end_costs_no_more_than_its_length() -> None:
+    """Looked for as a string of JSON, 60 KB of it took 7 s: each start was read to the end."""
+    content = b"[" * 128 + b'"' + b'\\"' * 2**19
+    with pytest.raises(Malformed):
+        Document().intake(of(item(5, encode_var_uint(len(content)) + content))).run()
+
+
+@pytest.mark.parametrize(
+    "options", [b"\x03foo\x78", b"\x0ashouldLoad\x78", b"\x08encoding\x7d\x02", b"\x08autoLoad\x7d\x00"]
+)
+def test_U13_options_that_yjs_drops_are_dropped_and_the_document_folds(options: bytes) -> None:
+    written = of(subdocument(b"\x76\x01" + options))
+    [part] = Document().intake(written).run()
+    assert fold(None, 0, [part]).update
 
 
 LARGE = [("x", 70_000, None), ("y", 60_000, (1, 69_999)), ("z", 60_000, (1, 129_999))]

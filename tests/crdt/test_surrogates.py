@@ -4,7 +4,9 @@ import pycrdt
 import pytest
 from pycrdt import Doc, Text
 
-from crdt.document import Document, merge, take_all
+from crdt.document import Document
+from crdt.merging import merge
+from crdt.replay import take_all
 from crdt.state_vector import decode_state_vector
 from crdt.summary import summarise
 from crdt.update import DeleteRange, Update

@@ -145,7 +145,7 @@ _REFUSED = {
     "flags on a GC struct": update(section(1, 0, b"\x80\x01")),
     "a parent that is neither root nor item": update(section(1, 0, b"\x04\x02\x02\x00\x01x")),
     "a struct that refers to what comes after it": update(section(1, 0, skip(1), text("x", left=(1, 1)))),
-    "a jump of more than 2^24": update(section(1, 0, gc(2**24 + 1))),
+    "a jump of more than 2^28": update(section(1, 0, gc(2**28 + 1))),
     "a deleted range of length zero": update(section(1, 0, GOOD), deletes={1: [(0, 0)]}),
     "bytes behind the delete set": update(section(1, 0, GOOD)) + b"\x00",
 }

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from crdt.document import Document, merge, take_all
+from crdt.document import Document
 from crdt.encoding import Decoder
 from crdt.errors import ProtocolError
+from crdt.merging import merge
+from crdt.replay import take_all
 from crdt.state_vector import encode_state_vector
 from crdt.summary import summarise
 from crdt.update import DeleteRange, Update, read_delete_ranges

@@ -72,7 +72,7 @@ YJS_READS: dict[str, Breaker] = {
     "a struct that refers to what comes after it": _to_itself,
     "flags on a GC struct": _raw(b"\x80\x01", b"\x20\x01"),
     "XmlHook": _one_of(TYPE, b"\x05\x04hook"),
-    "a jump of more than 2^24": _one_of(GC, encode_var_uint(2**24 + 1), length=2**24 + 1),
+    "a jump of more than 2^28": _one_of(GC, encode_var_uint(2**28 + 1), length=2**28 + 1),
     "an integer of 2^53 and more": _one_of(ANY, b"\x01\x7d" + TWO_TO_53),
     "a JSON number beyond every double": _one_of(
         EMBED, *map(encode_var_string, ("1e400", "[-1e999]", "1" + "0" * 400))

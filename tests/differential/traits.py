@@ -36,7 +36,7 @@ REFUSALS: Final = {
     "flags on a GC struct": "U4",
     "a parent that is neither root nor item": "U4, Yjs takes it for an item",
     "a struct that refers to what comes after it": "U4, Yjs waits for ever",
-    "a jump of more than 2^24": "U6",
+    "a jump of more than 2^28": "U6",
     "a deleted range of length zero": "U9",
     "bytes behind the delete set": "U9",
 }

@@ -5,7 +5,8 @@ import logging
 import pytest
 from pycrdt import Doc, Text
 
-from crdt.document import Document, merge
+from crdt.document import Document
+from crdt.merging import merge
 from crdt.update import Update
 from server.storage import Entry
 from server.storage.memory import MemoryStore

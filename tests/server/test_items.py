@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 from pycrdt import Doc, Text
 
-from crdt.document import DocumentBroken, merge
+from crdt.document import DocumentBroken
+from crdt.merging import merge
 from crdt.update import Update
 from server.batch import ENTRY_LIMIT_BYTES
 from server.items import Item, merged, size_of

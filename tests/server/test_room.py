@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from crdt.document import merge
 from crdt.errors import CloseCode
+from crdt.merging import merge
 from crdt.messages import SyncStatus, SyncStep2
 from crdt.update import Update
 from server.storage.memory import MemoryStore

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from crdt.awareness import Awareness
-from crdt.document import MEASURE_AFTER, Document
+from crdt.document import Document
 from crdt.effects import Accepted, Acknowledge, Effect, Refused, Reply
 from crdt.limits import Limits
 from crdt.messages import PermissionDenied, SyncStatus, SyncStep2, SyncUpdate
@@ -27,7 +27,7 @@ def words(effects: list[Effect]) -> list[str]:
 
 @pytest.fixture
 def document() -> Document:
-    """Nearly full, by many updates of client 1."""
+    """Full, by client 1."""
     document = Document()
     document.intake(update(section(1, 0, text("x" * LIMITS.document_bytes)))).run()
     return document
@@ -54,14 +54,56 @@ def test_S10_who_goes_on_writing_is_told_once(ann: Session) -> None:
     assert (words(again), reasons(again)) == ([], [])
 
 
-def test_L8_a_full_document_may_be_deleted_from_and_has_space_then(ann: Session, document: Document) -> None:
-    size = LIMITS.document_bytes
-    for clock in range(0, size - 100, (size - 100) // MEASURE_AFTER):
-        deleted = update(deletes={1: [(clock, (size - 100) // MEASURE_AFTER)]})
+@pytest.mark.parametrize("pieces", [1, 10])
+def test_L8_a_full_document_has_space_once_something_was_deleted(
+    ann: Session, document: Document, pieces: int
+) -> None:
+    assert words(ann.receive(SyncUpdate(update(section(2, 0, text("é")))), 0.0)) == [FULL]
+    step = LIMITS.document_bytes // pieces
+    for clock in range(0, step * pieces, step):
+        deleted = update(deletes={1: [(clock, step)]})
         assert ann.receive(SyncUpdate(deleted), 0.0) == [Accepted(deleted)]
     typed = update(section(2, 0, text("é")))
     assert ann.receive(SyncStep2(typed), 0.0) == [Accepted(typed)]
     assert ann.receive(SyncStatus(b"\x01"), 0.0) == [Acknowledge(b"\x01")]
+
+
+def test_L8_what_was_undone_and_what_was_typed_one_by_one_do_not_fill_a_document() -> None:
+    document = Document()
+    ann = Session(1, document, Awareness(), LIMITS)
+    clock = 0
+    for _ in range(10):
+        pasted = update(section(2, clock, text("x" * 3_000, left=(2, clock - 1) if clock else None)))
+        assert ann.receive(SyncUpdate(pasted), 0.0) == [Accepted(pasted)]
+        clock += 3_000
+        undone = update(deletes={2: [(clock - 3_000, 3_000)]})
+        assert ann.receive(SyncUpdate(undone), 0.0) == [Accepted(undone)]
+    for at in range(clock, clock + 1_000):
+        typed = update(section(2, at, text("y", left=(2, at - 1))))
+        assert ann.receive(SyncUpdate(typed), 0.0) == [Accepted(typed)]
+
+
+def test_L8_what_a_document_knows_already_needs_no_place(ann: Session, document: Document) -> None:
+    assert ann.receive(SyncUpdate(document.encode()), 0.0) == []
+    assert ann.receive(SyncStatus(b"\x01"), 0.0) == [Acknowledge(b"\x01")]
+
+
+def test_L8_deletions_that_cut_a_document_up_end_before_it_is_no_message_any_more() -> None:
+    limits = Limits.of(2**16)
+    document = Document()
+    ann = Session(1, document, Awareness(), limits)
+    ann.receive(SyncUpdate(update(section(1, 0, text("x" * 30_000)))), 0.0)
+    for start in range(0, 30_000, 1_000):
+        cut = {1: [(clock, 1) for clock in range(start, start + 1_000, 2)]}
+        ann.receive(SyncUpdate(update(deletes=cut)), 0.0)
+    assert len(document.encode()) < 2**16
+
+
+def test_S10_who_was_told_is_told_again_once_everything_had_a_place(ann: Session, document: Document) -> None:
+    refused = update(section(2, 0, text("é")))
+    assert words(ann.receive(SyncUpdate(refused), 0.0)) == [FULL]
+    ann.receive(SyncStep2(document.encode()), 0.0)
+    assert words(ann.receive(SyncUpdate(refused), 0.0)) == [FULL]
 
 
 def test_L8_a_document_takes_no_more_clients_than_a_state_vector_may_name() -> None:
