@@ -1,6 +1,6 @@
 """One peer's side of the sync protocol on one document. Knows no socket, no clock, no other peer.
 
-Rules of the machine (references/protocol.md, S1–S9):
+Rules of the machine (references/protocol.md, S1–S10):
 
 - the server asks first: a sync step 1 opens the session, for offline edits come only as its answer (S1);
 - an update that needs something unknown is held back, and its sender asked once for each gap (S4);

@@ -18,10 +18,10 @@ __all__ = ["Admission"]
 ORIGIN_SHOWN = 100
 """Characters that are logged of an origin."""
 
-FOREIGN = "This server lets no pages of this origin in. Its operator can: see --allow-origin."
-STOPPING = "The server restarts."
-FULL = "The server has no room for more connections now."
-NO_NAME = "No document can have this name."
+FOREIGN = f"{CloseCode.FORBIDDEN}: Pages of this origin are not let in; see --allow-origin."
+STOPPING = f"{CloseCode.RESTART}: The server restarts."
+FULL = f"{CloseCode.OVERLOADED}: The server has no room for more connections now."
+NO_NAME = f"{CloseCode.MALFORMED}: No document can have this name."
 
 
 class Admission:

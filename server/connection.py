@@ -164,6 +164,10 @@ class Connection:
             self._log_and_close(CloseCode.MALFORMED, str(error))
             self.room.owner.broken(self.room)
 
+    def note(self, kind: str, text: str) -> None:
+        """Have logged what the peer has brought about: one line of many."""
+        self._host.noted(self, kind, text)
+
     def send(self, frame: Frame) -> None:
         """Send to this peer alone; a peer that is behind and asks for more and more is closed."""
         if self._health.is_flooded(len(frame)):

@@ -1,7 +1,7 @@
 """The WebSocket endpoint: a request that is admitted becomes a connection in a room, others are turned away.
 
 A refusal is a close code, never an HTTP status: a browser cannot see why an upgrade failed, and stock
-clients would try for ever (references/protocol.md, C2, L3).
+clients would try for ever (references/protocol.md, C1, L3).
 """
 
 import asyncio
@@ -27,7 +27,7 @@ __all__ = ["DocumentEndpoint"]
 PATH_SHOWN = 300
 """Characters of a refused path that are logged."""
 
-UNREADABLE = "The document cannot be loaded now."
+UNREADABLE = f"{CloseCode.UNREADABLE}: The document cannot be loaded now."
 
 
 class DocumentEndpoint:

@@ -34,6 +34,9 @@ class Member(Reader, Protocol):
 
     session: Session
 
+    def note(self, kind: str, text: str) -> None:
+        """Have logged what the peer has brought about; ``kind`` is the same for what is alike."""
+
     def send(self, frame: Frame) -> None:
         """Send to this member alone."""
 

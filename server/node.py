@@ -150,6 +150,12 @@ class Node:
         fields = {"document": document, "connection": connection.number}
         self.refusals.log(document, code, reason, fields)
 
+    def noted(self, connection: Connection, kind: str, text: str) -> None:
+        """Log what a peer has brought about: a line an interval for each document and kind."""
+        document = connection.room.name
+        fields = {"document": document, "connection": connection.number}
+        self.refusals.tally.note((document, kind), asyncio.get_running_loop().time(), logger, text, fields)
+
     async def presence_of(self, document: str) -> Mapping[int, tuple[int, bytes]]:
         """Return who is on a document, on any node: clock and state by client; raises ``BusUnavailable``."""
         elsewhere = [] if self.cluster is None else await self.cluster.presence_of(document)

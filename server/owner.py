@@ -33,3 +33,6 @@ class Host(Protocol):
 
     def refused(self, connection: "Connection", code: int, reason: str) -> None:
         """Learn that a connection is closed for what its peer did or did not do, with why, for the log."""
+
+    def noted(self, connection: "Connection", kind: str, text: str) -> None:
+        """Learn what else a peer has brought about, for the log; ``kind`` is the same for what is alike."""

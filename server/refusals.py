@@ -29,7 +29,7 @@ _TO_RETRY = (CloseCode.OVERLOADED, CloseCode.UNREADABLE)
 
 
 class Refused(CowriteError):
-    """The peer gets nothing: ``words`` are a fixed phrase for it, the exception's text is for the log."""
+    """The peer gets nothing: ``words`` are its code and a phrase for it, the text is for the log."""
 
     def __init__(self, code: CloseCode, words: str, reason: str) -> None:
         super().__init__(reason)

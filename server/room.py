@@ -1,7 +1,7 @@
 """One document, live on this node: takes what its members send, batches it, logs it, fans it out.
 
 Everything between an arriving message and the frames that leave is synchronous, so nothing can come
-in between and no lock is needed. Rules of the room (references/protocol.md, R1–R9):
+in between and no lock is needed. Rules of the room (references/protocol.md, R1–R10):
 
 - the first change after a quiet spell goes out at the end of the loop's turn (R2, server/pace.py);
 - a flush merges what was accepted into entries: each is one frame on the wire and one row in the
@@ -67,8 +67,6 @@ class Room:
         self._relayed = Batch()
         """Entries of other nodes: they are sent, not logged again."""
         self._receipts = Receipts()
-        self._refused_count = 0
-        """Edits of which something was not taken, since the room was opened."""
         self.relay = Relay(self, loaded.waiting)
 
     def join(self, member: Member) -> None:
@@ -123,19 +121,13 @@ class Room:
                 case Ingest(steps):
                     member.ingest(steps)
                 case Refused(reason):
-                    self._log_refusal(member, reason)
+                    member.note("refused", f"an edit was not taken: {reason}")
                 case Discarded(size_bytes, reason):
-                    extra = {"document": self.name, "connection": member.session.peer}
-                    logger.warning("dropped %d bytes: %s", size_bytes, reason, extra=extra)
+                    member.note(reason, f"dropped {size_bytes} bytes: {reason}")
                 case _:
                     assert_never(effect)
         if member.session.waits and member in self.members:
             self.relay.hold(member)
-
-    def _log_refusal(self, member: Member, reason: str) -> None:
-        self._refused_count += 1
-        extra = {"document": self.name, "connection": member.session.peer, "count": self._refused_count}
-        logger.warning("an edit was not taken: %s", reason, extra=extra)
 
     def accept(self, update: Update, *, is_plain: bool = False) -> None:
         """Log and send what has entered the document; ``is_plain`` as in ``Accepted``."""

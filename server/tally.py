@@ -11,8 +11,8 @@ __all__ = ["INTERVAL_S", "Tally"]
 
 INTERVAL_S = 60.0
 KINDS_LIMIT = 256
-"""Kinds told apart at once; what is beyond them is one more kind, whose first line stands for all."""
-OTHERS = "others"
+"""Kinds told apart at once; all beyond them are one more kind of each level, which names none of them."""
+OTHERS = "more kinds of events than are told apart"
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Tally:
         """Log an event, or count it where one of its kind was logged less than an interval ago."""
         self.look(now)
         if kind not in self._kinds and len(self._kinds) >= KINDS_LIMIT:
-            kind = OTHERS
+            kind, text, fields = (OTHERS, level), OTHERS, {}
         known = self._kinds.get(kind)
         if known is not None:
             known.more += 1

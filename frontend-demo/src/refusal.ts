@@ -15,6 +15,10 @@ const REFUSALS = new Map<string, Omit<Notice, "code">>([
     },
   ],
   [
+    "4400: No document can have this name.",
+    { text: "No document can have this name: try a shorter one, without . and .. between slashes.", holds: true },
+  ],
+  [
     "4413: the document is full, edits are not saved",
     {
       text:

@@ -130,6 +130,10 @@ class _Nobody:
         """Log it, as a node does."""
         logger.warning("refused: %s", reason, extra={"document": connection.room.name, "code": code})
 
+    def noted(self, connection: Connection, kind: str, text: str) -> None:
+        """Log it, as a node does."""
+        logger.warning("%s", text, extra={"document": connection.room.name, "kind": kind})
+
 
 @dataclass
 class Parts:

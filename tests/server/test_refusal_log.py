@@ -9,9 +9,11 @@ import pytest
 from websockets.typing import Origin
 
 from crdt.errors import CloseCode
+from crdt.messages import SyncUpdate
 from server.patience import Holding
 from server.refusals import Refusals
 from server.tally import Tally
+from tests.crdt.build import item, section, update
 from tests.server.servers import RunningServer
 from tests.server.support import Peer, until, warnings_of
 from tests.support.server_process import ServerProcess
@@ -56,6 +58,19 @@ async def test_L11_what_connected_peers_provoke_is_one_line_too(
     assert server.node.refusals.counts[CloseCode.MALFORMED] == 20
 
 
+async def test_L11_edits_that_cannot_be_taken_are_one_line_too(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start(refusals=Refusals(Holding(first_s=0)))
+    deep = b"\x01" + b"\x75\x01" * 600 + b"\x7e"
+    async with server.peer("d") as peer:
+        for clock in range(30):
+            left = (1, clock - 1) if clock else None
+            await peer.send(SyncUpdate(update(section(1, clock, item(8, deep, left=left)))))
+        await peer.acknowledge()
+    assert len(warnings_of(caplog)) == 1
+
+
 async def test_L11_an_origin_cannot_write_into_the_log(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -64,7 +79,9 @@ async def test_L11_an_origin_cannot_write_into_the_log(
         peer = server.peer("d", options={"origin": Origin(origin)})
         await peer.connect()
         await peer.closing()
-    for line in warnings_of(caplog):
+    lines = warnings_of(caplog)
+    assert len(lines) == 3
+    for line in lines:
         assert line.getMessage().isprintable()
         assert len(line.getMessage()) < 250
         assert "'*'" in line.getMessage()

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from server.logs import Seldom
-from server.tally import KINDS_LIMIT, Tally
+from server.tally import KINDS_LIMIT, OTHERS, Tally
 
 logger = logging.getLogger("cowrite.test")
 
@@ -53,7 +53,15 @@ def test_L11_kinds_without_end_are_one_kind(caplog: pytest.LogCaptureFixture) ->
     assert len(lines(caplog)) == KINDS_LIMIT + 1
     tally.close(1)
     tally.close(2)
-    assert lines(caplog)[KINDS_LIMIT + 1 :] == [f"refused {KINDS_LIMIT} (9743 more in 1 s)"]
+    assert lines(caplog)[KINDS_LIMIT + 1 :] == [f"{OTHERS} (9743 more in 1 s)"]
+
+
+def test_L11_a_flood_of_refusals_hides_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    tally = Tally(interval_s=60)
+    for number in range(10_000):
+        tally.note(number, 0, logger, f"refused {number}", {})
+    tally.note("failure", 0, logger, "cannot load", {}, logging.ERROR)
+    assert caplog.records[-1].levelno == logging.ERROR
 
 
 def test_L11_without_an_interval_every_event_is_logged(caplog: pytest.LogCaptureFixture) -> None:
