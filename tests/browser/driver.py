@@ -10,6 +10,19 @@ LIMIT_MS = 25_000.0
 """How long anything that a person waits for may take here. It is bounded by what a page does by itself: after
 30 s without a sign it connects anew, and forgets people."""
 
+READ_WHAT_IS_KEPT = """async () => {
+  const done = request => new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result)
+    request.onerror = () => reject(request.error)
+  })
+  for (const { name } of await indexedDB.databases()) {
+    const database = await done(indexedDB.open(name))
+    const stores = [...database.objectStoreNames]
+    if (stores.length > 0) await done(database.transaction(stores).objectStore(stores[0]).count())
+    database.close()
+  }
+}"""
+
 
 class Pane:
     """One side of the page."""
@@ -71,6 +84,10 @@ class Window:
         await self.left.is_live_and_saved()
         await self.right.is_live_and_saved()
         return self
+
+    async def is_kept(self) -> None:
+        """Wait until the device has all that was typed: a reading waits for what is being written."""
+        await self.page.evaluate(READ_WHAT_IS_KEPT)
 
     def _listen(self, message: ConsoleMessage) -> None:
         # The browser itself reports every failed attempt to reconnect, and no page can prevent it.

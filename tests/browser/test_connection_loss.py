@@ -133,7 +133,9 @@ async def test_a_reload_without_the_server_shows_what_is_kept(
     await window.left.is_live_and_saved()
     await asyncio.to_thread(server.kill)
     await window.left.type(" and more")
+    await window.left.reads("kept and more")
     await window.left.shows(NOT_SAVED)
+    await window.is_kept()
     async with _page_without_documents(server.port):
         await window.page.reload()
         await window.left.reads("kept and more")

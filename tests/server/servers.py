@@ -197,6 +197,7 @@ async def _on_uvicorn(app: Starlette, sock: socket.socket, limit_bytes: int) -> 
     try:
         yield
     finally:
+        app.state.node.begin_to_stop()  # As server/listening.py does, before the clients are told.
         await server.shutdown(sockets=[sock])
 
 

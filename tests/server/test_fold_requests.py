@@ -15,7 +15,7 @@ from tests.server.faults import FaultyStore
 from tests.server.parts import Parts, running_parts, update_frame
 from tests.server.servers import RunningServer
 from tests.server.support import until, update_of
-from tests.support.polling import poll
+from tests.support.polling import PATIENCE_S, poll
 
 Start = Callable[..., RunningServer]
 
@@ -194,10 +194,13 @@ async def test_who_comes_back_before_it_is_stored_has_the_fold_wait() -> None:
         assert room.tail.size_bytes > LONG_BYTES, "it is folded when it rests"
 
 
+@pytest.mark.parametrize("kind", ["uvicorn"])
 async def test_a_server_that_stops_before_a_fold_leaves_the_whole_log(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Others than ``cowrite serve`` tell the node when the clients have left: it may have begun to fold."""
     monkeypatch.setattr("server.compaction.LONG_ROWS", 5)
+    monkeypatch.setattr("server.fold_requests.QUIET_S", 3_600.0)
     store = MemoryStore()
     server = start(store)
     async with server.peer("d") as peer:
@@ -217,5 +220,5 @@ async def test_a_server_that_stops_before_a_fold_leaves_the_whole_log(
         async def is_folded() -> bool:
             return (await store.load("d")).snapshot is not None
 
-        await poll(is_folded, 30, "folded")
+        await poll(is_folded, PATIENCE_S, "folded")
         assert peer.shown == text

@@ -15,7 +15,7 @@ from tests.crdt.build import section, text, update
 from tests.server.faults import FaultyStore
 from tests.server.servers import RunningServer
 from tests.server.support import until, warnings_of
-from tests.support.polling import poll
+from tests.support.polling import PATIENCE_S, poll
 
 Start = Callable[..., RunningServer]
 
@@ -57,7 +57,7 @@ async def test_D2_while_the_store_fails_editing_goes_on_and_nothing_is_lost(
         async def is_degraded() -> bool:
             return (await readiness(server))[0] == 503
 
-        await poll(is_degraded, 10, "degraded")
+        await poll(is_degraded, PATIENCE_S, "degraded")
         _, body = await readiness(server)
         assert body == {"status": "degraded", "reasons": ["cannot store: database or disk is full"]}
         async with server.peer("d") as joiner:
