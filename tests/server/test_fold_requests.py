@@ -201,6 +201,7 @@ async def test_a_server_that_stops_before_a_fold_leaves_the_whole_log(
     """Others than ``cowrite serve`` tell the node when the clients have left: it may have begun to fold."""
     monkeypatch.setattr("server.compaction.LONG_ROWS", 5)
     monkeypatch.setattr("server.fold_requests.QUIET_S", 3_600.0)
+    monkeypatch.setattr("server.fold_requests.QUIET_S", 3_600.0)
     store = MemoryStore()
     server = start(store)
     async with server.peer("d") as peer:
