@@ -151,9 +151,13 @@ class ReceiveBudget:
         return taken_bytes + held.received_bytes + held.missing_bytes <= self._budget_bytes
 
     def _give_up(self) -> bool:
-        """Give up the largest and slowest message that is not complete; False where there is none."""
+        """Give up the largest and slowest message that is not complete; False where there is none.
+
+        First of those that are read: it is not the fault of who is held that nothing more comes.
+        """
         now = self._now()
-        coming = filter(_missing, self._arrivals.values())
+        coming = list(filter(_missing, self._arrivals.values()))
+        coming = [arrival for arrival in coming if arrival not in self._held] or coming
         worst = max(coming, key=lambda each: each.received_bytes * (now - each.began_at), default=None)
         if worst is None:
             return False

@@ -3,8 +3,11 @@
 import random
 from dataclasses import dataclass
 
+import pytest
+
+from server.transport import receive_budget
 from server.transport.receive_budget import ReceiveBudget
-from tests.server.transport.recording import on_uvloop
+from tests.server.transport.recording import on_uvloop, until
 
 
 @dataclass(eq=False)
@@ -127,3 +130,21 @@ async def test_T10_what_comes_of_very_many_at_once_is_given_up_at_twice_the_budg
         sender.receive(50)
         assert budget.received_bytes <= 2_000
     assert sum(sender.is_given_up for sender in senders) == 1_000 - 2_000 // 50
+
+
+@on_uvloop
+async def test_T10_who_is_read_and_sends_nothing_is_given_up_before_who_is_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Held messages are the largest and the oldest, for nobody lets them go on."""
+    monkeypatch.setattr(receive_budget, "PATIENCE_S", 0.05)
+    budget = ReceiveBudget(1_000)
+    honest = Sender(budget, 800)
+    honest.receive(400)
+    stalled = [Sender(budget, 110) for _ in range(6)]
+    for sender in stalled:
+        sender.receive(100)
+    assert honest.is_held
+    await until(lambda: not honest.is_held)
+    assert not honest.is_given_up
+    assert any(sender.is_given_up for sender in stalled)
