@@ -108,8 +108,13 @@ async def test_a_narrow_screen_needs_no_sideways_scrolling(open_window: OpenWind
     await window.right.reads("x" * 120 + " ")
     await expect(window.right.carets).to_have_count(1)
     widths = "[document.documentElement, ...document.querySelectorAll('.cm-scroller')]"
-    overflow = await window.page.evaluate(f"{widths}.map((e) => e.scrollWidth - e.clientWidth)")
-    assert overflow == [0, 0, 0]
+
+    async def fits() -> bool:
+        overflow = await window.page.evaluate(f"{widths}.map((e) => e.scrollWidth - e.clientWidth)")
+        return bool(overflow == [0, 0, 0])
+
+    # A caret is put inside once the editor has been measured.
+    await poll(fits, PATIENCE_S, "nothing is wider than the screen")
     left, right = await window.left.root.bounding_box(), await window.right.root.bounding_box()
     assert left is not None
     assert right is not None
