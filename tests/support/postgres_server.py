@@ -7,9 +7,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import psutil
 
 from tests.support.polling import PATIENCE_S, poll_blocking
 from tests.support.require import require
@@ -76,8 +79,17 @@ class PostgresServer:
         poll_blocking(self._has_started, PATIENCE_S, "Postgres has started")
 
     def kill(self) -> None:
-        """End it as a crash does; idempotent."""
-        self._end(signal.SIGKILL)
+        """End it as a crash does, its connections too; idempotent.
+
+        They are processes of their own, and would store for a moment yet.
+        """
+        if self._process is not None:
+            connections = psutil.Process(self._process.pid).children(recursive=True)
+            self._end(signal.SIGKILL)
+            for connection in connections:
+                with suppress(psutil.NoSuchProcess):
+                    connection.kill()
+            psutil.wait_procs(connections, PATIENCE_S)
 
     def stop(self) -> None:
         """End it as an operator does, and its connections with it; idempotent."""
