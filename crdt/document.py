@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from sys import maxsize
 
-from pycrdt import Doc, Snapshot, Text, TransactionEvent
+from pycrdt import Doc, Snapshot, Text
 
 from crdt.capacity import Capacity
 from crdt.clock_check import ClockCheck
@@ -164,15 +164,29 @@ class Document:
         # What is deleted is let in though it makes a full document larger, up to what a message may be.
         limit_bytes = limits.document_bytes if new_bytes else 2 * limits.document_bytes
         added_bytes = new_bytes + RANGE_BYTES * inspection.deletes.count
-        if self.size_bytes + added_bytes > limit_bytes and self._capacity.is_due(self.size_bytes, limits):
-            self.size_bytes = len(self.encode())
-            self._capacity.measured(self.size_bytes, is_full=self.size_bytes + added_bytes > limit_bytes)
+        self._measure(added_bytes, limit_bytes, limits)
         if self.size_bytes + added_bytes > limit_bytes:
             raise NotTaken("the document is full")
         newcomers = sum(client not in clocks for client in inspection.ends)
         if newcomers and len(clocks) + newcomers > limits.clients:
             raise NotTaken("the document has too many client ids")
         self.size_bytes += RANGE_BYTES * inspection.deletes.count
+
+    def content_limit(self, coming_bytes: int, limits: Limits) -> int:
+        """Return how large the content of one struct may be in an update of ``coming_bytes`` (U16).
+
+        Content that has no place by itself is left out, and what its author writes behind it is not.
+        """
+        if coming_bytes <= PIECE_LIMIT_BYTES:
+            return limits.content_bytes
+        self._measure(coming_bytes, limits.document_bytes, limits)
+        return min(limits.content_bytes, max(PIECE_LIMIT_BYTES, limits.document_bytes - self.size_bytes))
+
+    def _measure(self, coming_bytes: int, limit_bytes: int, limits: Limits) -> None:
+        """Look how large the document is where there seems to be no place for what comes."""
+        if self.size_bytes + coming_bytes > limit_bytes and self._capacity.is_due(self.size_bytes, limits):
+            self.size_bytes = len(self.encode())
+            self._capacity.measured(self.size_bytes, is_full=self.size_bytes + coming_bytes > limit_bytes)
 
     def take_keystroke(self, update: bytes) -> bool:
         """Take ``update`` if it is a keystroke that fits at once; False leaves it to ``intake``.
@@ -245,7 +259,7 @@ class Document:
         """Integrate deletions and return those that were new, None when all were known."""
         new: list[Update] = []
         doc = self._live
-        subscription = doc.observe(lambda event: new.append(_update_of(event)))
+        subscription = doc.observe(lambda event: new.append(Update(event.update)))
         try:
             integrate(doc, update)
         finally:
@@ -260,10 +274,6 @@ class Document:
         if self._doc is None:
             self._doc = Doc()
         return self._doc
-
-
-def _update_of(event: TransactionEvent) -> Update:
-    return Update(event.update)
 
 
 class Intake:
@@ -326,7 +336,9 @@ class Intake:
 
     def _steps(self) -> Iterator[Update | None]:
         document = self._document
-        content_limit_bytes = maxsize if self._limits is None else self._limits.content_bytes
+        content_limit_bytes = maxsize
+        if self._limits is not None:
+            content_limit_bytes = document.content_limit(len(self._update), self._limits)
         inspection = Inspection(self._update, document.clocks, document.pairs, content_limit_bytes)
         yield from inspection.steps()
         if inspection.reading >= Reading.UNREADABLE:

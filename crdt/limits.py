@@ -23,8 +23,6 @@ _HEAD_BYTES = 1_024
 _NODE_BYTES = 100 * 2**20
 """The largest message that stock clients take in Node, a default of *ws*; browsers take more."""
 
-_CONTENT_BYTES = 2**24
-
 _CLIENTS = 2**18
 """A document of so many takes 240 MB of memory and 0.5 s to load; a joiner is sent 1.6 MB before all else."""
 
@@ -54,7 +52,7 @@ class Limits:
         """
         document_bytes = min(message_bytes // 2, _NODE_BYTES) - _HEAD_BYTES
         return cls(
-            content_bytes=min(_CONTENT_BYTES, document_bytes),
+            content_bytes=document_bytes,
             document_bytes=document_bytes,
             clients=min(_CLIENTS, (message_bytes - _HEAD_BYTES) // _CLIENT_BYTES),
         )

@@ -204,7 +204,8 @@ def test_U16_what_the_log_holds_already_is_taken_whatever_its_size() -> None:
 
 
 def test_U16_text_that_is_longer_than_any_struct_of_a_client_may_be_leaves_its_author_where_it_is() -> None:
-    intake = Document().intake(of(text("x" * (2**24 + 1))), limits=Limits.of())
+    limits = replace(Limits.of(), content_bytes=2**24)
+    intake = Document().intake(of(text("x" * (2**24 + 1))), limits=limits)
     part, deletion = intake.run()
     assert part == of(item(1, encode_var_uint(2**24 + 1)))
     assert deletion == update(deletes={1: [(0, 2**24 + 1)]})

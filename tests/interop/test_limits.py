@@ -99,3 +99,22 @@ async def test_L4_a_paste_of_25_MB_is_taken_and_typing_goes_on(
         other = await Room(blank, node, "large").enter_stock(version, "other")
         await other.wait_sizes(*sizes, timeout_s=PATIENCE_S)
         assert not await were_refused(author, partner, late, other)
+
+
+@pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
+async def test_U16_an_image_that_has_no_place_is_left_out_and_its_author_goes_on(
+    server: ServerProcess, node: NodeClients, document: str, version: str
+) -> None:
+    room = Room(server, node, document)
+    author = await room.enter_stock(version, "author")
+    partner = await room.enter_stock(version, "partner")
+    await author.paste_image("photo", 20_000_000)
+    await author.acknowledge(PATIENCE_S)
+    await partner.wait_sizes(0, 20_000_000, timeout_s=PATIENCE_S)
+    await author.paste_image("another", 40_000_000)
+    await author.insert(0, "typed behind it")
+    await author.acknowledge(PATIENCE_S)
+    # At its author's, too: everybody has the same.
+    for client in (author, partner):
+        await client.wait_sizes(15, 20_000_000, timeout_s=PATIENCE_S)
+    assert not await were_refused(author, partner)

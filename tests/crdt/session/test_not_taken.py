@@ -6,7 +6,7 @@ import pytest
 
 from crdt.awareness import Awareness
 from crdt.document import Document
-from crdt.effects import Accepted, Acknowledge, Effect, Refused, Reply
+from crdt.effects import Accepted, Acknowledge, Effect, Ingest, Refused, Reply
 from crdt.limits import Limits
 from crdt.messages import PermissionDenied, SyncStatus, SyncStep2, SyncUpdate
 from crdt.session import Session
@@ -81,6 +81,22 @@ def test_L8_what_was_undone_and_what_was_typed_one_by_one_do_not_fill_a_document
     for at in range(clock, clock + 1_000):
         typed = update(section(2, at, text("y", left=(2, at - 1))))
         assert ann.receive(SyncUpdate(typed), 0.0) == [Accepted(typed)]
+
+
+def test_U16_a_paste_that_has_no_place_is_left_out_and_what_is_typed_after_it_is_taken() -> None:
+    limits = replace(Limits.of(), document_bytes=300_000, content_bytes=300_000)
+    document = Document()
+    ann = Session(1, document, Awareness(), limits)
+    kept = update(section(2, 0, text("x" * 60_000)))
+    assert ann.receive(SyncUpdate(kept), 0.0) == [Accepted(kept)]
+    [ingest] = ann.receive(SyncUpdate(update(section(2, 60_000, text("y" * 250_000, left=(2, 59_999))))), 0.0)
+    assert isinstance(ingest, Ingest)
+    effects = [effect for step in ingest.steps for effect in step]
+    assert words(effects) == ["4413: something was too large and was taken out"]
+    typed = update(section(2, 310_000, text("é", left=(2, 309_999))))
+    assert ann.receive(SyncUpdate(typed), 0.0) == [Accepted(typed)]
+    assert ann.receive(SyncStatus(b"\x01"), 0.0) == [Acknowledge(b"\x01")]
+    assert len(document.encode()) < 61_000
 
 
 def test_L8_what_a_document_knows_already_needs_no_place(ann: Session, document: Document) -> None:
