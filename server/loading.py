@@ -6,8 +6,6 @@ A failed load is never an empty document: it raises, and whoever waits is told t
 
 import asyncio
 import logging
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crdt.compaction import REPLAY_WIDTH
@@ -17,14 +15,12 @@ from crdt.merging import merge
 from crdt.replay import take_all
 from crdt.rewriting import rewritten
 from crdt.update import Update
+from server.slices import in_slices
 from server.storage import DocumentUnreadable, Store, Stored
 
 __all__ = ["Loaded", "Tail", "load"]
 
 logger = logging.getLogger("cowrite.rooms")
-
-STALL_LIMIT_S = 0.010
-"""How long replaying may keep the loop to itself."""
 
 
 @dataclass(slots=True)
@@ -81,19 +77,11 @@ async def _build(stored: Stored, updates: list[Update]) -> tuple[Document, list[
     """Return the document, and what waits of the ``updates`` in its log."""
     document = Document()
     if stored.snapshot is not None:
-        await _run(document.restoring(stored.snapshot.update, stored.snapshot.depth))
+        await in_slices(document.restoring(stored.snapshot.update, stored.snapshot.depth))
     waiting: list[Update] = []
     for index in range(0, len(updates), REPLAY_WIDTH):
         intake = document.intake(merge(updates[index : index + REPLAY_WIDTH]))
-        await _run(intake.steps())
+        await in_slices(intake.steps())
         if intake.rest is not None:
             waiting.append(intake.rest)
     return document, take_all(document, waiting)
-
-
-async def _run(steps: Iterator[object]) -> None:
-    resume_at = time.monotonic() + STALL_LIMIT_S
-    for _ in steps:
-        if time.monotonic() > resume_at:
-            await asyncio.sleep(0)
-            resume_at = time.monotonic() + STALL_LIMIT_S
