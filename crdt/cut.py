@@ -11,11 +11,11 @@ from heapq import heappop, heappush
 
 from crdt.content import DELETED
 from crdt.errors import TooLarge
-from crdt.gate import SLICE, Inspection
+from crdt.gate import Inspection
 from crdt.places import Places
 from crdt.rewriting import Removed, as_kind
 from crdt.surrogates import SurrogatePairs
-from crdt.update import SKIP, DeleteRange, Run, StructReader, Update, encode_update
+from crdt.update import SKIP, SLICE, DeleteRange, Run, StructReader, Update, encode_update
 
 __all__ = ["PIECE_LIMIT_BYTES", "Cut", "Piece"]
 

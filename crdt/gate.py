@@ -13,12 +13,9 @@ from crdt.errors import Malformed
 from crdt.places import Places
 from crdt.reading import Reading
 from crdt.surrogates import SurrogatePairs
-from crdt.update import SKIP, Deletes, StructReader, Update, read_clients_count
+from crdt.update import SKIP, SLICE, Deletes, StructReader, Update, read_clients_count
 
-__all__ = ["SLICE", "Inspection"]
-
-SLICE = 1_000
-"""Structs inspected between two pauses: about 2 ms."""
+__all__ = ["Inspection"]
 
 
 class Inspection:

@@ -17,11 +17,11 @@ def merge(updates: list[Update], *, is_plain: bool = False) -> Update:
 
     ``is_plain`` where it is known that there is nothing in them but typed text and deletions.
     """
-    if len(updates) > 1 and not is_plain and any(map(may_be_altered, updates)):
-        stand_ins = StandIns()
-        hidden = [stand_ins.hide(update) if may_be_altered(update) else update for update in updates]
-        return stand_ins.reveal(_merge(hidden))
-    return _merge(updates)
+    if len(updates) < 2 or is_plain:
+        return _merge(updates)
+    stand_ins = StandIns()
+    hidden = [stand_ins.hide(update) if may_be_altered(update) else update for update in updates]
+    return stand_ins.reveal(_merge(hidden))
 
 
 def _merge(updates: list[Update]) -> Update:

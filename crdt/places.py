@@ -11,14 +11,11 @@ from collections.abc import Iterator
 
 from crdt.content import DELETED, GC, TYPE
 from crdt.errors import NotTaken
-from crdt.update import StructReader, read_clients_count
+from crdt.update import SLICE, StructReader, read_clients_count
 
 __all__ = ["MAX_DEPTH", "Places"]
 
 MAX_DEPTH = 1_000
-
-SLICE = 1_000
-"""Structs noted between two pauses: about 2 ms."""
 
 _IS_TYPE, _KEYED, _LEVEL = 1, 2, 4
 """A place is a number: the depth times four, and two flags."""

@@ -24,11 +24,11 @@ from crdt.content import (
     read_options,
 )
 from crdt.encoding import Decoder, encode_any, encode_var_bytes, encode_var_string, encode_var_uint
-from crdt.gate import SLICE, Inspection
+from crdt.gate import Inspection
 from crdt.json_text import parse_json, rewrite_json
 from crdt.reading import Reading
 from crdt.surrogates import SurrogatePairs
-from crdt.update import DeleteRange, Run, StructReader, Update, encode_update
+from crdt.update import SLICE, DeleteRange, Run, StructReader, Update, encode_update
 
 __all__ = ["Removed", "Rewriting", "as_kind", "rewritten"]
 

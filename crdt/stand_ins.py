@@ -11,10 +11,9 @@ from uuid import uuid4
 
 from crdt.content import ANY, DOC, EMBED, FORMAT, LOST_OPTIONS
 from crdt.encoding import Decoder
-from crdt.gate import SLICE
 from crdt.json_text import is_deep
 from crdt.reading import Reading
-from crdt.update import StructReader, Update
+from crdt.update import SLICE, StructReader, Update
 
 __all__ = ["StandIns", "may_be_altered"]
 

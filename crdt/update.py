@@ -18,6 +18,7 @@ __all__ = [
     "CLOCK_LIMIT",
     "EMPTY_UPDATE",
     "SKIP",
+    "SLICE",
     "DeleteRange",
     "Deletes",
     "Run",
@@ -39,6 +40,9 @@ CLOCK_LIMIT = 2**31
 
 CLIENTS_LIMIT = 2**19
 """Clients in one update (U3), twice what a document may have: each takes 0.5 KB while it is taken."""
+
+SLICE = 1_000
+"""Structs read between two pauses: about 2 ms."""
 
 _KIND, _PARENT_SUB, _RIGHT, _LEFT = 0x1F, 0x20, 0x40, 0x80
 

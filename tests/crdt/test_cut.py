@@ -10,10 +10,9 @@ from pycrdt import Doc, Text
 from crdt.cut import HELD_RANGES_LIMIT, PIECE_LIMIT_BYTES
 from crdt.document import Document, DocumentBroken
 from crdt.errors import TooLarge
-from crdt.gate import SLICE
 from crdt.places import MAX_DEPTH
 from crdt.summary import summarise
-from crdt.update import Update
+from crdt.update import SLICE, Update
 from tests.crdt.build import chain, section, skip, text, update
 
 
