@@ -17,7 +17,7 @@ from pycrdt import Doc
 from crdt.document import Document, DocumentBroken
 from crdt.errors import ProtocolError
 from crdt.state_vector import decode_state_vector
-from crdt.summary import summarise
+from tests.crdt.summary import summarise
 
 __all__ = ["corpus", "main"]
 

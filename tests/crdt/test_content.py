@@ -4,9 +4,9 @@ import pytest
 
 from crdt.encoding import encode_var_bytes, encode_var_string
 from crdt.errors import Malformed
-from crdt.summary import summarise
 from crdt.update import Update
 from tests.crdt.build import item, section, text, update
+from tests.crdt.summary import summarise
 
 
 @pytest.mark.parametrize(("content", "length"), [("abc", 3), ("é€", 2), ("😀", 2), ("a😀é", 4)])

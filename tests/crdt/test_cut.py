@@ -11,9 +11,9 @@ from crdt.cut import HELD_RANGES_LIMIT, PIECE_LIMIT_BYTES
 from crdt.document import Document, DocumentBroken
 from crdt.errors import TooLarge
 from crdt.places import MAX_DEPTH
-from crdt.summary import summarise
 from crdt.update import SLICE, Update
 from tests.crdt.build import chain, section, skip, text, update
+from tests.crdt.summary import summarise
 
 
 def typed(client: int, count: int, content: str = "abcdefgh") -> Update:

@@ -15,10 +15,10 @@ from crdt.errors import Malformed
 from crdt.merging import merge
 from crdt.replay import take_all
 from crdt.state_vector import decode_state_vector, encode_state_vector
-from crdt.summary import summarise
 from crdt.update import EMPTY_UPDATE, Update
 from tests.crdt.build import item, section, text, update
 from tests.crdt.mutations import corpus
+from tests.crdt.summary import summarise
 
 HELLO = update(section(1, 0, text("hello")))
 

@@ -11,7 +11,7 @@ from crdt.document import Document
 from crdt.encoding import encode_var_uint
 from crdt.errors import Malformed
 from crdt.keystroke import KEYSTROKE_LIMIT_BYTES, read_keystroke
-from crdt.summary import summarise
+from tests.crdt.summary import summarise
 
 CLIENTS = st.sampled_from([1, 127, 128, 3_123_456_789, 2**53 - 1])
 CLOCKS = st.integers(0, 2**31 + 5)

@@ -11,9 +11,9 @@ from crdt.encoding import encode_var_string, encode_var_uint
 from crdt.errors import Malformed
 from crdt.limits import Limits
 from crdt.merging import merge
-from crdt.summary import summarise
 from crdt.update import DeleteRange, Update
 from tests.crdt.build import item, section, text, update
+from tests.crdt.summary import summarise
 
 
 def json(value: str) -> bytes:

@@ -1,8 +1,8 @@
 """What an update brings and needs, in numbers."""
 
-from crdt.summary import summarise
 from crdt.update import DeleteRange
 from tests.crdt.build import section, skip, text, update
+from tests.crdt.summary import summarise
 
 
 def test_a_summary_says_what_an_update_brings_and_needs() -> None:

@@ -8,9 +8,9 @@ from crdt.document import Document
 from crdt.merging import merge
 from crdt.replay import take_all
 from crdt.state_vector import decode_state_vector
-from crdt.summary import summarise
 from crdt.update import DeleteRange, Update
 from tests.crdt.build import section, text, update
+from tests.crdt.summary import summarise
 
 PAIR = update(section(1, 0, text("a😀b")))
 """Clocks 0 to 3; the pair is 1 and 2."""

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from crdt.document import Document
 from crdt.encoding import encode_var_string, encode_var_uint
 from crdt.errors import Malformed, ProtocolError, TooLarge
-from crdt.summary import summarise
 from crdt.update import CLIENTS_LIMIT, DeleteRange, Run, encode_update
 from tests.crdt.build import gc, item, section, skip, text, update
 from tests.crdt.mutations import corpus
+from tests.crdt.summary import summarise
 
 VECTORS = {
     vector["name"]: bytes.fromhex(vector["hex"])

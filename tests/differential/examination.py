@@ -9,8 +9,8 @@ from crdt.errors import ProtocolError
 from crdt.merging import merge
 from crdt.replay import take_all
 from crdt.state_vector import encode_state_vector
-from crdt.summary import summarise
 from crdt.update import DeleteRange, Update, read_delete_ranges
+from tests.crdt.summary import summarise
 from tests.differential.generator import Case
 from tests.differential.judge import Judge, Question, Verdict
 from tests.differential.traits import REFUSALS, SEVERAL_UNDER_A_KEY, TOO_DEEP

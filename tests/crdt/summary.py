@@ -1,4 +1,4 @@
-"""What an update brings and what it needs, in numbers: for proofs about logs, not for the hot path."""
+"""What an update brings and what it needs, in numbers: what the tests of the core compare."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
