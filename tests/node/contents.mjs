@@ -54,6 +54,7 @@ export const CONTENTS = {
   'negative zero': set(() => [-0, { n: -0 }]),
   'float': set(() => [0.1, Number.MIN_VALUE, Infinity, NaN, 2 ** 40]),
   'undefined': set(() => [undefined, null]),
+  'a key that is a prototype': { ...set(() => JSON.parse('{"__proto__": {"x": 1}, "a": 2}')), becomes: { a: 2 } },
   'bytes': set(() => new Uint8Array([0, 255, 1])),
   'large bytes': set(() => new Uint8Array(10 * 2 ** 20).fill(7)),
   'subdocument': {
